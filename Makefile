@@ -1,0 +1,63 @@
+# The verbs of the house. They need a Python 3.11 or newer on the path, and nothing else.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+VENV ?= .venv
+PYTEST_ARGS ?= -n 2
+STORM_SECONDS ?= 3600
+DOCS_TESTS ?= tests/test_readme.py tests/test_docstrings.py tests/test_examples.py
+
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+RUNTIME := $(VENV)/.installed-runtime
+DEV := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test lint types crash storm bench docs
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+install: $(DEV) ## tallystick, every extra and every tool, into a venv
+
+demo: $(RUNTIME) ## see what it is for
+	$(BIN)/tallystick demo
+
+test: $(DEV) ## all tests; PYTEST_ARGS='-k claim -x' for a few
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+lint: $(DEV) ## style, format, and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+
+types: $(DEV) ## mypy and pyright, both strict
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(PY)
+
+crash: $(DEV) ## kill a process at each named point, and look
+	$(PY) -m pytest -m crash tests/crash $(PYTEST_ARGS)
+
+storm: $(DEV) ## kill many at random, for STORM_SECONDS (an hour)
+	$(PY) -m tests.crash.storm --seconds $(STORM_SECONDS)
+
+bench: $(DEV) ## measure
+	$(PY) -m tests.bench.run
+
+docs: $(DEV) ## run what README, docstrings and examples print
+	$(PY) -m pytest $(DOCS_TESTS) $(PYTEST_ARGS)
+
+$(PY):
+	$(PYTHON) -m venv $(VENV)
+	@echo '*' > $(VENV)/.gitignore
+
+# pip reads dependency groups since 25.1; an older one is renewed, a newer one left alone.
+# A stamp that is older than these two files says that something may have changed.
+$(RUNTIME): pyproject.toml constraints.txt | $(PY)
+	$(PY) -m pip install --quiet 'pip>=25.1'
+	$(PY) -m pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(DEV): $(RUNTIME)
+	$(PY) -m pip install --quiet -c constraints.txt --group dev -e '.[all]'
+	@touch $@

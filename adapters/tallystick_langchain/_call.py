@@ -1,0 +1,179 @@
+"""One call of a wrapped tool, as the ledger's effect."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, cast
+
+from langchain_core.messages import ToolMessage
+from langchain_core.runnables import RunnableConfig, ensure_config
+from langchain_core.tools import BaseTool, ToolException
+
+from tallystick._context import WORKFLOW
+from tallystick.errors import EffectFailed, LedgerError, NotApplied, NoWorkflow
+from tallystick_langchain._args import arguments
+from tallystick_langchain._binding import Binding, binding_of
+from tallystick_langchain._results import readdressed
+from tallystick_langchain._stops import translate
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Call:
+    """One ``run`` or ``arun`` of a tool."""
+
+    tool: BaseTool
+    binding: Binding
+    id: str | None = None
+    config: RunnableConfig | None = None
+    #: the names that the model gave
+    supplied: frozenset[str] = frozenset()
+    begun: bool = False
+
+
+_CALL: ContextVar[Call | None] = ContextVar("tallystick_langchain_call", default=None)
+
+
+@contextmanager
+def calling(tool: BaseTool, tool_input: Any, options: Mapping[str, Any]) -> Generator[None]:
+    """Around ``run`` and ``arun``, which alone know the call's id and configuration."""
+    call = Call(
+        tool=tool,
+        binding=cast("Binding", binding_of(tool)),
+        id=options.get("tool_call_id") or None,  # an id that is left empty identifies nothing
+        config=options.get("config"),
+        supplied=frozenset(cast("Any", tool_input) if isinstance(tool_input, dict) else ()),
+    )
+    token = _CALL.set(call)
+    try:
+        yield
+    finally:
+        _CALL.reset(token)
+
+
+def entering(tool: BaseTool) -> Call | None:
+    """The call that begins with this ``_run`` or ``_arun``; none inside of one's own body."""
+    call = _CALL.get()
+    binding = cast("Binding", binding_of(tool))
+    if call is None:
+        # A body that went to a thread without its context, or somebody who calls ``_run``.
+        return None if binding.running else Call(tool=tool, binding=binding)
+    if call.tool is not tool:
+        return Call(tool=tool, binding=binding, config=call.config)
+    if call.begun:
+        return None
+    call.begun = True
+    return call
+
+
+def perform(call: Call, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """``_run(tool, *args, **kwargs)`` as an effect."""
+    effect = _Effect(call, args, kwargs)
+
+    def body(**recorded: Any) -> Any:
+        again, named = effect.given.back(recorded)
+        with effect.running():
+            effect.value = effect.binding.body(call.tool, *again, **named)
+        return effect.value
+
+    body.__annotations__["return"] = effect.binding.returns
+    try:
+        result = effect.binding.ledger.call(call.tool.name, body, **effect.options())
+    except LedgerError as error:
+        return _told(call, translate(error))
+    return effect.answer(result)
+
+
+async def aperform(call: Call, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """``await _arun(tool, *args, **kwargs)`` as an effect."""
+    effect = _Effect(call, args, kwargs)
+
+    async def body(**recorded: Any) -> Any:
+        again, named = effect.given.back(recorded)
+        with effect.running():
+            effect.value = await cast("Any", effect.binding.abody)(call.tool, *again, **named)
+        return effect.value
+
+    body.__annotations__["return"] = effect.binding.returns
+    try:
+        result = await effect.binding.ledger.acall(call.tool.name, body, **effect.options())
+    except LedgerError as error:
+        return _told(call, translate(error))
+    return effect.answer(result)
+
+
+class _Effect:
+    """What both faces need of a call."""
+
+    def __init__(self, call: Call, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        self.call = call
+        self.binding = call.binding
+        self.value: Any = self  # nothing that a tool returned
+        self._shape = self.binding.shape(call.tool)
+        self.given = arguments(call.tool, self._shape, args, kwargs)
+
+    def options(self) -> dict[str, Any]:
+        """What the ledger is told of the call."""
+        return {
+            "args": self.given.shown,
+            "workflow": workflow_of(self.call),
+            "call_id": self.call.id,
+            "policy": self.binding.policy_for(self._shape, self.given, self.call.supplied),
+        }
+
+    @contextmanager
+    def running(self) -> Generator[None]:
+        """Around the tool's own body."""
+        self.binding.running.append(self.call)
+        try:
+            yield
+        finally:
+            self.binding.running.remove(self.call)
+
+    def answer(self, result: Any) -> Any:
+        """What ``_run`` returns: the tool's own value, or a recorded one made to fit."""
+        if result is self.value:
+            return result
+        if self.call.tool.response_format != "content_and_artifact":
+            return readdressed(result, self.call.id)
+        # A person who resolves a doubt says what the model should read, and has no artifact.
+        content, artifact = cast("Any", result) if isinstance(result, tuple) else (result, None)
+        return readdressed(content, self.call.id), artifact
+
+
+def workflow_of(call: Call) -> str:
+    """The explicit workflow, else the ambient one, else the run's thread."""
+    explicit = call.binding.workflow
+    found = explicit if explicit is not None else WORKFLOW.get()
+    if found is not None:
+        return found
+    config = call.config if call.config is not None else ensure_config()
+    thread = (config.get("configurable") or {}).get("thread_id")
+    if thread is None or thread == "":
+        raise NoWorkflow(
+            f"{call.tool.name} was called outside of a workflow, so that nothing tells a retry "
+            "from a new intent. Run the agent on a thread (config={'configurable': {'thread_id': "
+            "'order-42'}}), or inside `with ledger.workflow('order-42'):`, or name it in "
+            "wrap_tools(…, workflow='order-42')"
+        )
+    return str(thread)  # savers do the same: 42 and "42" are one thread
+
+
+def _told(call: Call, error: LedgerError) -> Any:
+    """The message by which the model learns *error*; raises it where that is not for the model."""
+    handler = call.tool.handle_tool_error
+    own = isinstance(error, EffectFailed | NotApplied)  # the tool's failure, now or recorded
+    if not isinstance(error, ToolException) or call.id is None or (own and not handler):
+        raise error
+    content: Any = str(error) or "Tool execution error"
+    if isinstance(handler, str):
+        content = handler
+    elif callable(handler):
+        try:
+            content = handler(error)
+        except Exception:  # noqa: BLE001 - it expects its own kind; the model still has to know
+            content = str(error)
+    message = ToolMessage(content, tool_call_id=call.id, name=call.tool.name, status="error")
+    return (message, None) if call.tool.response_format == "content_and_artifact" else message

@@ -1,0 +1,213 @@
+"""Tools whose calls are effects of a ledger, and that are otherwise what they were."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast, overload
+
+from langchain_core.tools import BaseTool
+from langchain_core.tools import tool as to_tool
+
+from tallystick import Ledger, Policy
+from tallystick._keys import check_name
+from tallystick.errors import InvalidCall, InvalidPolicy
+from tallystick_langchain._binding import (
+    BINDING,
+    BY_COROUTINE,
+    BY_FUNC,
+    DEFAULT_ARUN,
+    Binding,
+    binding_of,
+)
+from tallystick_langchain._call import aperform, calling, entering, perform
+from tallystick_langchain._mcp import hinted
+
+T = TypeVar("T", bound=BaseTool)
+Function = Callable[..., Any]
+
+_DEFAULT = Policy()
+
+
+@overload
+def wrap_tools(  # pyright: ignore[reportOverlappingOverload] - a list cannot say it
+    tools: Sequence[BaseTool | Function],
+    ledger: Ledger,
+    *,
+    workflow: str | None = None,
+    policies: Mapping[str, Policy] | None = None,
+    default: Policy = _DEFAULT,
+) -> list[BaseTool]: ...
+@overload
+def wrap_tools(
+    tools: Sequence[BaseTool | Function | dict[str, Any]],
+    ledger: Ledger,
+    *,
+    workflow: str | None = None,
+    policies: Mapping[str, Policy] | None = None,
+    default: Policy = _DEFAULT,
+) -> list[BaseTool | dict[str, Any]]: ...
+def wrap_tools(
+    tools: Sequence[BaseTool | Function | dict[str, Any]],
+    ledger: Ledger,
+    *,
+    workflow: str | None = None,
+    policies: Mapping[str, Policy] | None = None,
+    default: Policy = _DEFAULT,
+) -> list[Any]:
+    """
+    The same tools, every call of which is an effect of *ledger*.
+
+    To model and framework they are what they were: name, description, schema, tags, metadata,
+    callbacks, results and errors. A call that was recorded is not made again: its result comes
+    from the ledger. Plain functions become tools; the dicts of provider tools stay as they are.
+
+    workflow
+        The unit of work whose retries must not repeat effects; without it the ambient one
+        (``with ledger.workflow(…)``), else the run's ``thread_id``, else NoWorkflow.
+    policies
+        A policy for each tool by its name; InvalidPolicy for a name that no tool has.
+    default
+        The policy of the others. Where it declares no guarantee, the annotations of an MCP tool
+        do: ``readOnlyHint`` is ``READ_ONLY``, ``idempotentHint`` is ``IDEMPOTENT`` (repeating is
+        safe; no key is passed on), anything else ``AT_MOST_ONCE``. They are claims of the server:
+        give a policy where you don't trust it. They never lift an approval.
+
+    The call's identity is the id of the tool call where there is one, else the arguments that the
+    model chose; injected ones never count.
+
+    What stops a run (in doubt, approval required, halted, still running) is a ``GraphBubbleUp``
+    too, so that no retry swallows it and no model is told to try again. A denial, an expired
+    approval and changed arguments are answers: the model gets an error message with the words of
+    the person who decided, through the tool's ``handle_tool_error`` if it has one. Without a tool
+    call to answer they are raised.
+    """
+    made = [_as_tool(tool) for tool in tools]
+    names = [tool.name for tool in made if isinstance(tool, BaseTool)]
+    unknown = [name for name in policies or {} if name not in names]
+    if unknown:
+        raise InvalidPolicy(
+            f"policies={{…}} names {', '.join(map(repr, unknown))}, and no tool has that name; "
+            f"the tools are {', '.join(names) or 'none'}"
+        )
+    return [
+        _wrapped(tool, ledger, workflow, (policies or {}).get(tool.name), default)
+        if isinstance(tool, BaseTool)
+        else tool
+        for tool in made
+    ]
+
+
+@overload
+def wrap_tool(
+    tool: T, ledger: Ledger, *, workflow: str | None = None, policy: Policy | None = None
+) -> T: ...
+@overload
+def wrap_tool(
+    tool: Function, ledger: Ledger, *, workflow: str | None = None, policy: Policy | None = None
+) -> BaseTool: ...
+def wrap_tool(
+    tool: BaseTool | Function,
+    ledger: Ledger,
+    *,
+    workflow: str | None = None,
+    policy: Policy | None = None,
+) -> BaseTool:
+    """
+    The same tool, every call of which is an effect of *ledger*; see :func:`wrap_tools`.
+
+    Without a *policy* it is the default one, or what the annotations of an MCP tool claim.
+    """
+    made = _as_tool(tool)
+    if not isinstance(made, BaseTool):
+        raise InvalidCall(f"{tool!r} runs at the provider; there is nothing here to wrap")
+    return _wrapped(made, ledger, workflow, policy, _DEFAULT)
+
+
+def _as_tool(tool: Any) -> BaseTool | dict[str, Any]:
+    if isinstance(tool, BaseTool | dict):
+        return cast("BaseTool | dict[str, Any]", tool)
+    if not callable(tool):
+        raise InvalidCall(
+            f"{tool!r} is no tool; give a BaseTool, a function, or a provider's tool as a dict"
+        )
+    made: BaseTool = to_tool(tool)
+    return made
+
+
+def _wrapped(
+    tool: BaseTool, ledger: Ledger, workflow: str | None, policy: Policy | None, default: Policy
+) -> BaseTool:
+    _checked(ledger, workflow, policy, default)
+    bound = binding_of(tool)
+    if bound is not None:
+        return _same(tool, bound, ledger, workflow, policy)
+    chosen = policy if policy is not None else hinted(tool, default)
+    copy = tool.model_copy()
+    vars(copy)[BINDING] = Binding(copy, ledger=ledger, workflow=workflow, policy=chosen)
+    object.__setattr__(copy, "__class__", _ledgered(type(tool)))
+    return copy
+
+
+def _checked(ledger: Any, workflow: Any, *policies: Any) -> None:
+    if not isinstance(ledger, Ledger):
+        raise InvalidCall(f"{ledger!r} is no ledger; give a tallystick.Ledger")
+    if workflow is not None:
+        check_name(workflow, "workflow")
+    for policy in policies:
+        if policy is not None and not isinstance(policy, Policy):
+            raise InvalidPolicy(f"{policy!r} is no policy; give a tallystick.Policy")
+
+
+def _same(
+    tool: BaseTool, bound: Binding, ledger: Ledger, workflow: str | None, policy: Policy | None
+) -> BaseTool:
+    if bound.ledger is not ledger:
+        raise InvalidCall(f"{tool.name} is wrapped for another ledger already; wrap the original")
+    if workflow not in (None, bound.workflow):
+        raise InvalidCall(
+            f"{tool.name} is wrapped for the workflow {bound.workflow!r} already, not for "
+            f"{workflow!r}; wrap the original"
+        )
+    if policy not in (None, bound.policy):
+        raise InvalidPolicy(f"{tool.name} is wrapped with another policy already; name it once")
+    return tool
+
+
+@functools.cache
+def _ledgered(cls: Any) -> type[BaseTool]:
+    """The subclass whose ``_run`` and ``_arun`` go through the ledger; once for each class."""
+
+    @functools.wraps(cls.run)
+    def run(self: BaseTool, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
+        with calling(self, tool_input, kwargs):
+            return cls.run(self, tool_input, *args, **kwargs)
+
+    @functools.wraps(cls.arun)
+    async def arun(self: BaseTool, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
+        with calling(self, tool_input, kwargs):
+            return await cls.arun(self, tool_input, *args, **kwargs)
+
+    body, abody = cls._run, cls._arun
+
+    @functools.wraps(body)
+    def _run(self: BaseTool, *args: Any, **kwargs: Any) -> Any:
+        # A tool that is only async says so itself, and nothing was attempted.
+        absent = body in BY_FUNC and getattr(self, "func", None) is None
+        call = None if absent else entering(self)
+        return body(self, *args, **kwargs) if call is None else perform(call, args, kwargs)
+
+    @functools.wraps(abody)
+    async def _arun(self: BaseTool, *args: Any, **kwargs: Any) -> Any:
+        # One that is only sync ends in ``_run``, on a thread.
+        absent = abody in BY_COROUTINE and getattr(self, "coroutine", None) is None
+        call = None if absent else entering(self)
+        if call is None:
+            return await abody(self, *args, **kwargs)
+        return await aperform(call, args, kwargs)
+
+    members: dict[str, Any] = {"run": run, "arun": arun, "_run": _run}
+    if abody is not DEFAULT_ARUN:  # LangChain looks whether a class has its own
+        members["_arun"] = _arun
+    members |= {name: getattr(cls, name) for name in ("__module__", "__qualname__", "__doc__")}
+    return cast("type[BaseTool]", type(cls)(cls.__name__, (cls,), members))

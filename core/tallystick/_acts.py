@@ -1,0 +1,349 @@
+"""
+Deeds that the ledger does to its store, each one atomic.
+
+An act is a frozen value; the store applies it whole or not at all and gives the answer that the
+act's type names. Applying the same act twice is harmless: the nonce in it says "that was mine".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
+
+from tallystick._model import Effect, Event, Halt, InboxItem, Row
+
+A = TypeVar("A")
+
+
+class Found(NamedTuple):
+    """
+    What a claim met.
+
+    ``fresh``: the effect is the caller's to perform. Otherwise ``row`` is what was found, ``alive``
+    whether its holder lives; ``halted`` and ``twin`` say why nothing was inserted; all of them
+    empty means that a rival's insert is in flight: claim again.
+    """
+
+    fresh: bool
+    row: Row | None
+    alive: bool
+    now: int
+    halted: bool = False
+    twin: bytes | None = None
+
+
+class Claim(NamedTuple):
+    """Insert an effect as running (or pending) unless its key is taken; say what was found."""
+
+    key: bytes
+    tenant: str
+    workflow: str
+    tool: str
+    call_id: str | None
+    guarantee: str
+    status: str
+    holder: str
+    nonce: bytes
+    digest: bytes
+    shown: bytes
+    args: str
+    scope: bytes
+    twin: bytes
+    suspect: str
+    quiet: int
+    key_lifetime: int | None
+    expires: int | None = None
+    quorum: int = 0
+    facts: str | None = None
+
+
+class Settle(NamedTuple):
+    """Record an attempt's outcome; refused unless epoch and nonce are still the holder's."""
+
+    key: bytes
+    tenant: str
+    epoch: int
+    nonce: bytes
+    status: str
+    result: str | None = None
+    result_digest: bytes | None = None
+    note: str | None = None
+    error: str | None = None
+
+
+class Settled(NamedTuple):
+    """``applied``; ``late`` when it resolved a doubt; ``fenced`` when another holder took over."""
+
+    how: Literal["applied", "late", "fenced"]
+    row: Row | None = None
+
+
+class Act(Generic[A]):
+    """A deed off the straight path, answered with an ``A``."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask(Act[Found]):
+    """Insert an effect as pending, with its inbox item, unless its key is taken."""
+
+    claim: Claim
+    actor: str
+    kind: str = "approval"
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskAgain(Act[Row | None]):
+    """Send an expired, voided or suspicious effect back to pending; ``None`` if it moved on."""
+
+    key: bytes
+    tenant: str
+    epoch: int
+    status: str
+    expires: int
+    quorum: int
+    facts: str | None
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start(Act[Found]):
+    """
+    Begin an attempt at an effect that exists: one conditional row update.
+
+    Granted only while status, epoch and shown digest are as seen, an approval is unexpired, the
+    previous holder is dead and no halt is in force.
+    """
+
+    key: bytes
+    tenant: str
+    status: str
+    epoch: int
+    shown: bytes
+    nonce: bytes
+    holder: str
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt(Act[Row | None]):
+    """
+    Put a running effect in doubt, and in the inbox.
+
+    With ``nonce`` it is its holder that does not know; without, the holder must be dead.
+    """
+
+    key: bytes
+    tenant: str
+    epoch: int
+    nonce: bytes | None
+    actor: str
+    error: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release(Act[bool]):
+    """Give back a claim whose tool never started: it did not happen and may be tried again."""
+
+    key: bytes
+    tenant: str
+    nonce: bytes
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lapse(Act[Row | None]):
+    """Expire a pending or approved effect whose time is over."""
+
+    key: bytes
+    tenant: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decide(Act["Decided"]):
+    """Record one person's approval or denial."""
+
+    key: bytes
+    tenant: str
+    approve: bool
+    by: str
+    reason: str
+    args: str | None
+    args_digest: bytes | None
+    shown: bytes | None
+
+
+class Decided(NamedTuple):
+    """The row after the decision, or why the decision was refused."""
+
+    row: Row | None
+    refusal: str | None = None
+    votes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolve(Act[Decided]):
+    """Say what became of an effect in doubt."""
+
+    key: bytes
+    tenant: str
+    to: str
+    by: str
+    reason: str
+    kind: str
+    epoch: int | None = None
+    result: str | None = None
+    result_digest: bytes | None = None
+    note: str | None = None
+    error: str | None = None
+    early: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel(Act[Decided]):
+    """Withdraw an effect that is pending, approved or in doubt."""
+
+    key: bytes
+    tenant: str
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observe(Act[None]):
+    """Append an event, and put an item into the inbox where ``inbox`` names its kind."""
+
+    key: bytes
+    tenant: str
+    kind: str
+    actor: str
+    detail: dict[str, Any]
+    inbox: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notified(Act[None]):
+    """Remember that the listeners heard of an inbox item."""
+
+    key: bytes
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutHalt(Act[None]):
+    """Forbid effects to start."""
+
+    halt: Halt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiftHalt(Act[int]):
+    """Allow again what exactly this halt forbade; how many halts were lifted."""
+
+    tenant: str | None
+    tool: str | None
+    workflow: str | None
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep(Act[int]):
+    """Put what dead workers left running in doubt; how many were found (at most ``limit``)."""
+
+    actor: str
+    dead: tuple[str, ...] | None
+    limit: int = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bury(Act[None]):
+    """Forget a worker that holds nothing any more."""
+
+    worker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look(Act[Found]):
+    """Read an effect; ``await_`` asks whoever changes it to tell other processes."""
+
+    key: bytes
+    tenant: str
+    await_: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Find(Act[list[Effect]]):
+    """Read effects, newest first."""
+
+    tenant: str
+    prefix: str | None = None
+    workflow: str | None = None
+    tool: str | None = None
+    status: str | None = None
+    limit: int = 1000
+    before: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History(Act[list[Event]]):
+    """Read the events of one effect, oldest first."""
+
+    key: bytes
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbox(Act[list[InboxItem]]):
+    """Read what a person must see, oldest first; ``unnotified`` only what nobody was told."""
+
+    tenant: str | None
+    unnotified: bool = False
+    limit: int = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halts(Act[list[Halt]]):
+    """Read the halts that concern a tenant."""
+
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dead(Act[list[str]]):
+    """Read the workers that are known and no longer live."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock(Act[int]):
+    """Read the database's clock, in microseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Act["list[tuple[int, Row, list[EventRow]]]"]):
+    """Read rows with their events in the order they were written, for verification."""
+
+    tenant: str
+    after: int
+    limit: int = 500
+
+
+class EventRow(NamedTuple):
+    """One event as it is stored."""
+
+    key: bytes
+    n: int
+    kind: str
+    actor: str
+    at: int
+    epoch: int
+    detail: str
+    previous: bytes
+    hash: bytes

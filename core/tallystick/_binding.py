@@ -1,0 +1,128 @@
+"""Arguments by their names: ``f(1)``, ``f(x=1)`` and ``f(x=1, y=default)`` are one call."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from tallystick._canonical import canonical
+from tallystick.errors import InvalidCall, NotSerializable
+
+_EMPTY = inspect.Parameter.empty
+
+
+class Shape(NamedTuple):
+    """The parameters of a tool, read once."""
+
+    required: frozenset[str]
+    defaults: dict[str, Any]
+    names: frozenset[str]
+    open: bool
+    signature: inspect.Signature | None
+
+
+_cache: dict[Any, Shape] = {}
+_CACHE_LIMIT = 4096
+
+
+def shape_of(fn: Callable[..., Any]) -> Shape:
+    """The parameters of *fn*; an *open* shape takes any names."""
+    code = getattr(fn, "__code__", None)
+    plain = code is not None and not hasattr(fn, "__wrapped__")
+    place = (code, id(fn.__defaults__), id(fn.__kwdefaults__)) if plain else None  # type: ignore[attr-defined]
+    if place is not None and place in _cache:
+        return _cache[place]
+    shape = _read(fn)
+    if place is not None and not shape.defaults:
+        if len(_cache) >= _CACHE_LIMIT:
+            _cache.clear()
+        _cache[place] = shape
+    return shape
+
+
+def _read(fn: Callable[..., Any]) -> Shape:
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):
+        return Shape(frozenset(), {}, frozenset(), True, None)
+    required, defaults, names, is_open = set[str](), dict[str, Any](), set[str](), False
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            is_open = True
+        elif parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
+            if parameter.kind is parameter.POSITIONAL_ONLY:
+                raise InvalidCall(
+                    f"{fn!r} has the positional-only parameter {name!r}; tools are called by name"
+                )
+        else:
+            names.add(name)
+            if parameter.default is _EMPTY:
+                required.add(name)
+            elif _nameable(parameter.default):
+                defaults[name] = parameter.default
+    return Shape(frozenset(required), defaults, frozenset(names), is_open, signature)
+
+
+@functools.lru_cache(maxsize=1024)
+def _nameable_once(value: Any, kind: type) -> bool:  # noqa: ARG001 - 1 and True are one key
+    try:
+        canonical(value)
+    except NotSerializable:
+        return False
+    return True
+
+
+def _nameable(value: Any) -> bool:
+    """Whether a default can be part of an identity; a client object cannot, and stays out."""
+    try:
+        return _nameable_once(value, type(value))
+    except TypeError:
+        try:
+            canonical(value)
+        except NotSerializable:
+            return False
+        return True
+
+
+def bind(fn: Callable[..., Any], args: Mapping[str, Any]) -> Mapping[str, Any]:
+    """*args* completed by the defaults of *fn*; InvalidCall where they do not fit."""
+    shape = shape_of(fn)
+    if shape.open and not shape.required and not shape.defaults:
+        return args
+    given = args.keys()
+    missing = shape.required - given
+    unknown = () if shape.open else given - shape.names
+    if missing or unknown:
+        raise InvalidCall(
+            f"{getattr(fn, '__name__', fn)} does not take these arguments: "
+            + "; ".join(
+                f"{what} {', '.join(sorted(map(str, names)))}"
+                for what, names in (("missing", missing), ("unknown", unknown))
+                if names
+            )
+        )
+    if len(shape.defaults) and not shape.defaults.keys() <= given:
+        return {**shape.defaults, **args}
+    return args
+
+
+def bind_positional(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """Positional and keyword arguments by their names."""
+    if not args:
+        return kwargs
+    signature = inspect.signature(fn)
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise InvalidCall(f"{getattr(fn, '__name__', fn)}: {error}") from error
+    named = dict(bound.arguments)
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            named |= named.pop(name, {})
+        elif parameter.kind is parameter.VAR_POSITIONAL and named.pop(name, ()):
+            raise InvalidCall(f"{fn!r} was given *{name}; tools are called by name")
+    return named

@@ -1,0 +1,305 @@
+"""The operator's half of the ledger: look, decide, resolve, stop, verify. Each verb has two faces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tallystick._acts import Halts
+from tallystick._faces import Awaiting, Blocking, run_sync
+from tallystick._flows import desk
+from tallystick._flows.desk import UNSET
+from tallystick._model import Effect, Event, Halt, InboxItem, Status, Verification
+
+
+class Desk:
+    """What people and operators do with a ledger."""
+
+    tenant: str
+    _blocking: Blocking
+    _awaiting: Awaiting
+
+    def get(self, key: str) -> Effect:
+        """The effect whose hex key is *key*, or starts with it; UnknownEffect if not exactly one."""
+        return run_sync(desk.get(self._blocking, self.tenant, key))
+
+    async def aget(self, key: str) -> Effect:
+        """As :meth:`get`, awaited."""
+        return await desk.get(self._awaiting, self.tenant, key)
+
+    def effects(
+        self,
+        *,
+        workflow: str | None = None,
+        tool: str | None = None,
+        status: Status | str | None = None,
+        limit: int = 1000,
+    ) -> list[Effect]:
+        """This tenant's effects, newest first, at most *limit*."""
+        filters = {"workflow": workflow, "tool": tool, "status": status, "limit": limit}
+        return run_sync(desk.find(self._blocking, self.tenant, **filters))
+
+    async def aeffects(
+        self,
+        *,
+        workflow: str | None = None,
+        tool: str | None = None,
+        status: Status | str | None = None,
+        limit: int = 1000,
+    ) -> list[Effect]:
+        """As :meth:`effects`, awaited."""
+        filters = {"workflow": workflow, "tool": tool, "status": status, "limit": limit}
+        return await desk.find(self._awaiting, self.tenant, **filters)
+
+    def history(self, key: str) -> list[Event]:
+        """What happened to an effect off its straight path, oldest first."""
+        return run_sync(desk.history(self._blocking, self.tenant, key))
+
+    async def ahistory(self, key: str) -> list[Event]:
+        """As :meth:`history`, awaited."""
+        return await desk.history(self._awaiting, self.tenant, key)
+
+    def pending(self) -> list[InboxItem]:
+        """The inbox: approvals to give, doubts to resolve, conflicts; oldest first."""
+        return run_sync(desk.pending(self._blocking, self.tenant))
+
+    async def apending(self) -> list[InboxItem]:
+        """As :meth:`pending`, awaited."""
+        return await desk.pending(self._awaiting, self.tenant)
+
+    def approve(
+        self,
+        key: str,
+        *,
+        by: str,
+        args: dict[str, Any] | None = None,
+        reason: str = "",
+        digest: str | None = None,
+    ) -> Effect:
+        """
+        Approve a pending effect: one use, until it expires, for exactly what was shown.
+
+        *args* replaces some arguments; the edited ones run, the original ones are kept beside
+        them. *digest* (of :class:`~tallystick.ApprovalRequired`) asserts what the approver saw.
+        Under a quorum the effect stays pending until enough distinct people approved the same.
+        Raises DecisionRefused when it was decided before, has expired, or shows something else.
+        """
+        return run_sync(
+            desk.decide(
+                self._blocking,
+                self.tenant,
+                key,
+                approve=True,
+                by=by,
+                args=args,
+                reason=reason,
+                digest=digest,
+            )
+        )
+
+    async def aapprove(
+        self,
+        key: str,
+        *,
+        by: str,
+        args: dict[str, Any] | None = None,
+        reason: str = "",
+        digest: str | None = None,
+    ) -> Effect:
+        """As :meth:`approve`, awaited."""
+        return await desk.decide(
+            self._awaiting,
+            self.tenant,
+            key,
+            approve=True,
+            by=by,
+            args=args,
+            reason=reason,
+            digest=digest,
+        )
+
+    def deny(self, key: str, *, by: str, reason: str = "") -> Effect:
+        """Refuse a pending effect, for good. Raises DecisionRefused when it was decided before."""
+        return run_sync(
+            desk.decide(self._blocking, self.tenant, key, approve=False, by=by, reason=reason)
+        )
+
+    async def adeny(self, key: str, *, by: str, reason: str = "") -> Effect:
+        """As :meth:`deny`, awaited."""
+        return await desk.decide(
+            self._awaiting, self.tenant, key, approve=False, by=by, reason=reason
+        )
+
+    def resolve(
+        self,
+        key: str,
+        *,
+        by: str,
+        succeeded: Any = UNSET,
+        failed: Any = UNSET,
+        reason: str = "",
+    ) -> Effect:
+        """
+        Say what became of an effect in doubt.
+
+        ``succeeded=result`` records that it happened, with what it returned; ``failed="why"`` that
+        it did not, so that a later call may try again (under ``RECONCILE`` only after the quiet
+        period). Raises DecisionRefused when it is not in doubt (any more).
+        """
+        return run_sync(
+            desk.resolve(
+                self._blocking,
+                self.tenant,
+                key,
+                by=by,
+                succeeded=succeeded,
+                failed=failed,
+                reason=reason,
+            )
+        )
+
+    async def aresolve(
+        self,
+        key: str,
+        *,
+        by: str,
+        succeeded: Any = UNSET,
+        failed: Any = UNSET,
+        reason: str = "",
+    ) -> Effect:
+        """As :meth:`resolve`, awaited."""
+        return await desk.resolve(
+            self._awaiting,
+            self.tenant,
+            key,
+            by=by,
+            succeeded=succeeded,
+            failed=failed,
+            reason=reason,
+        )
+
+    def cancel(self, key: str, *, by: str, reason: str = "") -> Effect:
+        """Withdraw an effect that is pending, approved or in doubt; it will never run."""
+        return run_sync(desk.cancel(self._blocking, self.tenant, key, by=by, reason=reason))
+
+    async def acancel(self, key: str, *, by: str, reason: str = "") -> Effect:
+        """As :meth:`cancel`, awaited."""
+        return await desk.cancel(self._awaiting, self.tenant, key, by=by, reason=reason)
+
+    def halt(
+        self,
+        *,
+        by: str,
+        reason: str,
+        tool: str | None = None,
+        workflow: str | None = None,
+        everywhere: bool = False,
+        mode: str = "halt",
+    ) -> None:
+        """
+        Stop effects from starting: of a tool, a workflow, this tenant, or (*everywhere*) of all.
+
+        Once this returns, nothing that it concerns starts: the statement that starts an effect
+        checks it. ``mode="drain"`` still lets effects that have begun be tried again and finished.
+        """
+        stop = desk.a_halt(
+            self.tenant,
+            by=by,
+            reason=reason,
+            tool=tool,
+            workflow=workflow,
+            everywhere=everywhere,
+            mode=mode,
+        )
+        run_sync(desk.halt(self._blocking, stop))
+
+    async def ahalt(
+        self,
+        *,
+        by: str,
+        reason: str,
+        tool: str | None = None,
+        workflow: str | None = None,
+        everywhere: bool = False,
+        mode: str = "halt",
+    ) -> None:
+        """As :meth:`halt`, awaited."""
+        stop = desk.a_halt(
+            self.tenant,
+            by=by,
+            reason=reason,
+            tool=tool,
+            workflow=workflow,
+            everywhere=everywhere,
+            mode=mode,
+        )
+        await desk.halt(self._awaiting, stop)
+
+    def unhalt(
+        self,
+        *,
+        by: str,
+        reason: str = "",
+        tool: str | None = None,
+        workflow: str | None = None,
+        everywhere: bool = False,
+    ) -> int:
+        """Lift the halt of exactly this scope; how many were lifted (0 or 1). It is recorded."""
+        return run_sync(
+            desk.unhalt(
+                self._blocking,
+                self.tenant,
+                by=by,
+                reason=reason,
+                tool=tool,
+                workflow=workflow,
+                everywhere=everywhere,
+            )
+        )
+
+    async def aunhalt(
+        self,
+        *,
+        by: str,
+        reason: str = "",
+        tool: str | None = None,
+        workflow: str | None = None,
+        everywhere: bool = False,
+    ) -> int:
+        """As :meth:`unhalt`, awaited."""
+        return await desk.unhalt(
+            self._awaiting,
+            self.tenant,
+            by=by,
+            reason=reason,
+            tool=tool,
+            workflow=workflow,
+            everywhere=everywhere,
+        )
+
+    def halts(self) -> list[Halt]:
+        """The halts in force that concern this tenant."""
+        return run_sync(self._blocking.read(Halts(tenant=self.tenant)))
+
+    async def ahalts(self) -> list[Halt]:
+        """As :meth:`halts`, awaited."""
+        return await self._awaiting.read(Halts(tenant=self.tenant))
+
+    def recover(self) -> int:
+        """
+        Put what dead workers left running in doubt, and in the inbox, now; how many there were.
+
+        A ledger does this by itself every few seconds.
+        """
+        return run_sync(desk.recover(self._blocking))
+
+    async def arecover(self) -> int:
+        """As :meth:`recover`, awaited."""
+        return await desk.recover(self._awaiting)
+
+    def verify(self) -> Verification:
+        """Check the chain of events and the stored result of every effect of this tenant."""
+        return run_sync(desk.verify(self._blocking, self.tenant))
+
+    async def averify(self) -> Verification:
+        """As :meth:`verify`, awaited."""
+        return await desk.verify(self._awaiting, self.tenant)

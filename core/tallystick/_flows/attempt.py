@@ -1,0 +1,170 @@
+"""One attempt: the tool runs, and what became of it is recorded by whoever ran it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal, NamedTuple
+
+from tallystick import _points
+from tallystick._acts import Doubt, Look, Release, Settle
+from tallystick._classify import classify
+from tallystick._codec import encode
+from tallystick._context import CURRENT, CurrentEffect
+from tallystick._flows.call import Call, describe, summary
+from tallystick._model import Guarantee, Row, Status
+from tallystick._ports import Ports
+from tallystick.errors import ApprovalRequired, EffectInDoubt, LedgerError, StoreError
+
+
+class Outcome(NamedTuple):
+    """
+    What an attempt came to.
+
+    ``again`` means that somebody else took over meanwhile: the row tells what holds.
+    """
+
+    kind: Literal["value", "failed", "retryable", "unknown", "again"]
+    value: Any = None
+    error: BaseException | None = None
+
+
+async def attempt(p: Ports, call: Call, row: Row, args: dict[str, Any]) -> Outcome:
+    """
+    Run the tool and record its outcome.
+
+    The outcome of an Exception is returned; what is not an Exception (a cancellation, Ctrl-C) is
+    recorded and raised.
+    """
+    if not await p.lively() and not await _still_ours(p, row):
+        return Outcome("again")
+    token = CURRENT.set(_current(call, row, args))
+    try:
+        with p.around("call", row, call_id=call.call_id):
+            if _points.armed:
+                _points.reach("tool.before")
+            value = await p.invoke(call.fn, args, call.policy.timeout)  # type: ignore[arg-type]
+            if _points.armed:
+                _points.reach("tool.after")
+    except BaseException as error:
+        CURRENT.reset(token)
+        return await _raised(p, call, row, error)
+    CURRENT.reset(token)
+    return await _returned(p, call, row, value)
+
+
+async def _still_ours(p: Ports, row: Row) -> bool:
+    """After a time in which this worker may have been taken for dead: is the claim still good?"""
+    now = (await p.read(Look(key=row.key, tenant=row.tenant))).row
+    return now is not None and (now.status, now.nonce) == (row.status, row.nonce)
+
+
+def _current(call: Call, row: Row, args: dict[str, Any]) -> CurrentEffect:
+    return CurrentEffect(
+        key=row.key.hex(),
+        tool=call.tool,
+        workflow=call.workflow,
+        attempt=row.attempt,
+        epoch=row.epoch,
+        args=args,
+        connection=call.connection,
+        within=call.within | {row.key},
+    )
+
+
+def success(call: Call, row: Row, value: Any) -> Settle:
+    """Record *value*; one that cannot be stored is recorded as such, never as a failure."""
+    try:
+        text: str | None = encode(value, annotation=_returns(call))
+    except LedgerError:
+        text = None
+    return Settle(
+        key=row.key,
+        tenant=row.tenant,
+        epoch=row.epoch,
+        nonce=row.nonce or b"",
+        status=Status.SUCCEEDED.value,
+        result=text,
+        result_digest=None if text is None else hashlib.sha256(text.encode()).digest(),
+        note="unstorable" if text is None else None,
+    )
+
+
+def _returns(call: Call) -> Any:
+    return getattr(call.fn, "__annotations__", {}).get("return")
+
+
+async def _returned(p: Ports, call: Call, row: Row, value: Any) -> Outcome:
+    with p.around("settle", row):
+        try:
+            settled = await p.settle(success(call, row, value))
+        except StoreError as error:
+            raise call.error(
+                EffectInDoubt,
+                f"{call.tool} returned, but its outcome could not be recorded ({error}); the "
+                f"ledger will show it in doubt: `tallystick show {call.hex[:12]}`",
+            ) from error
+    if settled.how == "fenced":
+        p.emit("fenced", row)
+        return Outcome("again")
+    return Outcome("value", value)
+
+
+async def _raised(p: Ports, call: Call, row: Row, error: BaseException) -> Outcome:
+    verdict = classify(error, call.policy.classify, attempt=row.attempt)
+    if isinstance(error, ApprovalRequired) and verdict == "unknown":
+        verdict = "interrupted"  # an effect inside this one waits for a person; run again then
+    if verdict == "interrupted":
+        p.post(_release(row, error))
+        raise error
+    if verdict == "unknown":
+        return await _unknown(p, call, row, error)
+    note = "retryable" if verdict == "retryable" else None
+    settle = Settle(
+        key=row.key,
+        tenant=row.tenant,
+        epoch=row.epoch,
+        nonce=row.nonce or b"",
+        status=Status.FAILED.value,
+        note=note,
+        error=describe(error),
+    )
+    if not isinstance(error, Exception):
+        p.post(settle)
+        raise error
+    with p.around("settle", row):
+        settled = await p.settle(settle)
+    if settled.how == "fenced":
+        p.emit("fenced", row)
+        return Outcome("again")
+    return Outcome(verdict, error=error)
+
+
+async def _unknown(p: Ports, call: Call, row: Row, error: BaseException) -> Outcome:
+    doubt = Doubt(
+        key=row.key,
+        tenant=row.tenant,
+        epoch=row.epoch,
+        nonce=row.nonce,
+        actor=p.holder,
+        error=describe(error),
+        reason=summary(error),
+    )
+    if not isinstance(error, Exception):
+        p.post(doubt)  # a cancelled task must not suspend again
+        raise error
+    after = await p.do(doubt)
+    if after is not None and after.status == Status.IN_DOUBT:
+        p.emit("in_doubt", after, reason=summary(error))
+    if call.policy.guarantee is Guarantee.READ_ONLY:
+        return Outcome("failed", error=error)
+    return Outcome("unknown", error=error)
+
+
+def _release(row: Row, error: BaseException) -> Release:
+    return Release(
+        key=row.key,
+        tenant=row.tenant,
+        nonce=row.nonce or b"",
+        actor=row.holder or "",
+        reason=f"interrupted by {type(error).__name__}",
+    )

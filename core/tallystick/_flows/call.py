@@ -1,0 +1,139 @@
+"""One call as the flows see it."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from tallystick._acts import Claim, Found
+from tallystick._codec import decode, encode
+from tallystick._keys import Identity, scope_of
+from tallystick._model import Guarantee, Row
+from tallystick._policy import Policy
+from tallystick.errors import LedgerError
+
+REDACTED = "[redacted]"
+
+
+class Call(NamedTuple):
+    """A tool, its frozen arguments, and who is calling."""
+
+    tenant: str
+    workflow: str
+    tool: str
+    call_id: str | None
+    fn: Callable[..., Any]
+    is_async: bool
+    args: dict[str, Any]
+    identity: Identity
+    nonce: bytes
+    policy: Policy
+    within: frozenset[bytes]
+    connection: Any = None
+
+    @property
+    def hex(self) -> str:
+        """The key as users see it."""
+        return self.identity.key.hex()
+
+    def error(self, kind: type[Any], message: str, **facts: Any) -> Any:
+        """An error about this effect, with *facts* as attributes."""
+        error = kind(message, key=self.hex, tool=self.tool, workflow=self.workflow)
+        for name, value in facts.items():
+            setattr(error, name, value)
+        return error
+
+
+def micros(seconds: float) -> int:
+    """Whole microseconds."""
+    return int(seconds * 1_000_000)
+
+
+def claim_of(call: Call, holder: str, status: str = "running", **asked: Any) -> Claim:
+    """The claim that starts (or with ``status="pending"`` asks for) this call."""
+    policy = call.policy
+    lifetime = None
+    if policy.guarantee is Guarantee.IDEMPOTENT:
+        whole = micros(float(policy.key_lifetime))  # type: ignore[arg-type]
+        # a repeat sent in the last moments would arrive after the downstream forgot the key
+        lifetime = whole - min(60_000_000, whole // 20)
+    quiet = micros(policy.quiet) if policy.guarantee is Guarantee.RECONCILE else 0  # type: ignore[arg-type]
+    identity = call.identity
+    return Claim(
+        identity.key,
+        call.tenant,
+        call.workflow,
+        call.tool,
+        call.call_id,
+        policy.guarantee.value,
+        status,
+        holder,
+        call.nonce,
+        identity.digest,
+        identity.shown,
+        shown_text(call),
+        scope_of(call.tenant, call.workflow),
+        identity.twin,
+        asked.pop("suspect", policy.on_suspect),
+        quiet,
+        lifetime,
+        **asked,
+    )
+
+
+def shown_text(call: Call) -> str:
+    """The arguments as they are recorded and shown: encoded, the secret ones left out."""
+    if not call.policy.redact:
+        return encode(call.args, where="args")
+    hidden = {n: REDACTED if n in call.policy.redact else v for n, v in call.args.items()}
+    return encode(hidden, where="args")
+
+
+def recorded_args(call: Call, row: Row) -> dict[str, Any]:
+    """
+    What runs: the edited arguments, else the recorded ones, never the caller's volatile ones.
+
+    Redacted values were never recorded and come from the caller; they are equal to the ones that
+    were hashed, or volatile.
+    """
+    if row.edited is None and row.shown == call.identity.shown:
+        return call.args
+    recorded: Any = decode(row.edited if row.edited is not None else row.args)
+    for name in call.policy.redact:
+        if recorded.get(name) == REDACTED and name in call.args:
+            recorded[name] = call.args[name]
+    return recorded
+
+
+def describe(error: BaseException) -> str:
+    """Type, message and traceback of an exception, as JSON text that every database keeps."""
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001 - a broken __str__ must not hide the error
+        message = "(its message could not be read)"
+    kind = type(error)
+    trace = "".join(traceback.format_exception(error, limit=-25))
+    return json.dumps(
+        {
+            "type": f"{kind.__module__}.{kind.__qualname__}",
+            "message": message[:10_000],
+            "traceback": trace[-20_000:],
+        }
+    )
+
+
+def summary(error: BaseException) -> str:
+    """One line about an exception."""
+    try:
+        return f"{type(error).__name__}: {error}"[:500]
+    except Exception:  # noqa: BLE001
+        return type(error).__name__
+
+
+def seen(found: Found) -> Row:
+    """The row of an answer that has one."""
+    if found.row is None:
+        raise LedgerError("the effect's row is gone; rows are never deleted while they matter")
+    return found.row

@@ -1,0 +1,260 @@
+"""What people and operators do: look, decide, resolve, stop, verify."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, NoReturn
+
+from tallystick import _acts as acts
+from tallystick import _rules as rules
+from tallystick._codec import encode
+from tallystick._flows import approvals
+from tallystick._keys import check_name
+from tallystick._model import Damage, Effect, Halt, Row, Status, Verification, at
+from tallystick._ports import Ports
+from tallystick._views import effect_of
+from tallystick.errors import (
+    DecisionRefused,
+    InvalidCall,
+    LedgerError,
+    NotSerializable,
+    UnknownEffect,
+)
+
+_HEX = re.compile(r"[0-9a-f]{1,64}\Z")
+
+
+class _Unset:
+    def __repr__(self) -> str:
+        return "…"
+
+
+UNSET: Any = _Unset()
+
+
+async def get(p: Ports, tenant: str, key: str) -> Effect:
+    """The effect whose key is, or starts with, *key*."""
+    prefix = key.lower() if isinstance(key, str) else ""
+    if not _HEX.match(prefix):
+        raise UnknownEffect(f"{key!r} is not a key; keys are hex, at least their first characters")
+    found = await p.read(acts.Find(tenant=tenant, prefix=prefix, limit=2))
+    if not found:
+        raise UnknownEffect(f"there is no effect {key} here; `tallystick effects` lists them")
+    if len(found) > 1:
+        raise UnknownEffect(f"{key} fits several effects; give more of the key")
+    return found[0]
+
+
+async def find(p: Ports, tenant: str, **filters: Any) -> list[Effect]:
+    """Effects, newest first."""
+    status = filters.get("status")
+    if status is not None:
+        try:
+            filters["status"] = Status(status).value
+        except ValueError:
+            known = ", ".join(s.value for s in Status)
+            raise InvalidCall(f"{status!r} is no status; one of {known}") from None
+    return await p.read(acts.Find(tenant=tenant, **filters))
+
+
+async def history(p: Ports, tenant: str, key: str) -> list[Any]:
+    """The events of one effect, oldest first."""
+    effect = await get(p, tenant, key)
+    return await p.read(acts.History(key=bytes.fromhex(effect.key), tenant=tenant))
+
+
+async def pending(p: Ports, tenant: str) -> list[Any]:
+    """What a person must see, oldest first."""
+    return await p.read(acts.Inbox(tenant=tenant))
+
+
+async def decide(  # noqa: PLR0913 - the parts of a decision
+    p: Ports,
+    tenant: str,
+    key: str,
+    *,
+    approve: bool,
+    by: str,
+    reason: str = "",
+    args: dict[str, Any] | None = None,
+    digest: str | None = None,
+) -> Effect:
+    """Record one person's decision; DecisionRefused when it comes too late or is about others."""
+    check_name(by, "by")
+    effect = await get(p, tenant, key)
+    text, args_digest = _edits(effect, args)
+    decided = await p.do(
+        acts.Decide(
+            key=bytes.fromhex(effect.key),
+            tenant=tenant,
+            approve=approve,
+            by=by,
+            reason=reason,
+            args=text,
+            args_digest=args_digest,
+            shown=bytes.fromhex(digest) if digest is not None else None,
+        )
+    )
+    return _decided(p, decided, effect, "approved" if approve else "denied")
+
+
+def _edits(effect: Effect, args: dict[str, Any] | None) -> tuple[str | None, bytes | None]:
+    if args is None:
+        return None, None
+    unknown = set(args) - set(effect.args)
+    if unknown or not all(isinstance(name, str) for name in args):
+        names = ", ".join(effect.args) or "none"
+        raise InvalidCall(f"edited arguments must be among {names}; got {', '.join(map(str, args))}")
+    return approvals.edited({**effect.args, **args})
+
+
+def _decided(p: Ports, decided: acts.Decided, effect: Effect, what: str) -> Effect:
+    if decided.refusal is not None or decided.row is None:
+        _refuse(effect, f"{effect.key[:12]} cannot be {what}: {decided.refusal}")
+    p.emit("decided" if what in {"approved", "denied"} else what, decided.row, what=what)
+    return effect_of(decided.row)
+
+
+def _refuse(effect: Effect, message: str) -> NoReturn:
+    raise DecisionRefused(message, key=effect.key, tool=effect.tool, workflow=effect.workflow)
+
+
+async def resolve(  # noqa: PLR0913 - the parts of a resolution
+    p: Ports,
+    tenant: str,
+    key: str,
+    *,
+    by: str,
+    succeeded: Any = UNSET,
+    failed: Any = UNSET,
+    reason: str = "",
+) -> Effect:
+    """Say what became of an effect in doubt: it happened, with its result, or it did not."""
+    check_name(by, "by")
+    if (succeeded is UNSET) == (failed is UNSET):
+        raise InvalidCall("resolve needs exactly one of succeeded=<the result> and failed=<why>")
+    effect = await get(p, tenant, key)
+    outcome: dict[str, Any] = {"to": Status.FAILED.value, "note": "retryable"}
+    if succeeded is not UNSET:
+        try:
+            text = encode(succeeded)
+        except LedgerError as error:
+            raise NotSerializable(f"the result cannot be stored: {error}") from error
+        result_digest = hashlib.sha256(text.encode()).digest()
+        outcome = {"to": Status.SUCCEEDED.value, "result": text, "result_digest": result_digest}
+    else:
+        reason = reason or str(failed)
+    decided = await p.do(
+        acts.Resolve(
+            key=bytes.fromhex(effect.key),
+            tenant=tenant,
+            by=by,
+            reason=reason,
+            kind="person",
+            **outcome,
+        )
+    )
+    return _decided(p, decided, effect, "resolved")
+
+
+async def cancel(p: Ports, tenant: str, key: str, *, by: str, reason: str = "") -> Effect:
+    """Withdraw an effect that is pending, approved or in doubt."""
+    check_name(by, "by")
+    effect = await get(p, tenant, key)
+    act = acts.Cancel(key=bytes.fromhex(effect.key), tenant=tenant, by=by, reason=reason)
+    return _decided(p, await p.do(act), effect, "cancelled")
+
+
+async def halt(p: Ports, stop: Halt) -> None:
+    """Forbid effects to start."""
+    if stop.mode not in {"halt", "drain"}:
+        raise InvalidCall(f"mode={stop.mode!r}: 'halt' or 'drain'")
+    check_name(stop.by, "by")
+    check_name(stop.reason, "reason")
+    for what in ("tool", "workflow"):
+        if getattr(stop, what) is not None:
+            check_name(getattr(stop, what), what)
+    await p.do(acts.PutHalt(halt=stop))
+
+
+def a_halt(  # noqa: PLR0913
+    tenant: str, *, by: str, reason: str, tool: Any, workflow: Any, everywhere: bool, mode: str
+) -> Halt:
+    """The halt that an operator describes."""
+    return Halt(
+        tenant=scope(tenant, everywhere=everywhere),
+        tool=tool,
+        workflow=workflow,
+        mode=mode,
+        by=by,
+        reason=reason,
+        at=at(0),
+    )
+
+
+def scope(tenant: str, *, everywhere: bool) -> str | None:
+    """Whose effects a halt concerns; only the default tenant's ledger may speak for all."""
+    if not everywhere:
+        return tenant
+    if tenant != "default":
+        raise InvalidCall(
+            f"a halt of everything needs the ledger of the default tenant, not of {tenant!r}"
+        )
+    return None
+
+
+async def unhalt(  # noqa: PLR0913
+    p: Ports, tenant: str, *, by: str, reason: str, tool: Any, workflow: Any, everywhere: bool
+) -> int:
+    """Allow again what exactly this halt forbade."""
+    check_name(by, "by")
+    whose = scope(tenant, everywhere=everywhere)
+    return await p.do(
+        acts.LiftHalt(tenant=whose, tool=tool, workflow=workflow, by=by, reason=reason)
+    )
+
+
+async def recover(p: Ports) -> int:
+    """Put what dead workers left running in doubt; how many effects that were."""
+    total = 0
+    while True:
+        found = await p.do(acts.Sweep(actor=p.holder, dead=None))
+        total += found
+        if found == 0:
+            return total
+
+
+async def verify(p: Ports, tenant: str) -> Verification:
+    """Check every chain of events and every stored result of this tenant."""
+    effects, events, damage, after = 0, 0, list[Damage](), 0
+    while True:
+        page = await p.read(acts.Page(tenant=tenant, after=after))
+        if not page:
+            break
+        for seq, row, chain in page:
+            after = seq
+            effects += 1
+            events += len(chain)
+            damage += [Damage(key=row.key.hex(), what=what) for what in flaws(row, chain)]
+    return Verification(effects=effects, events=events, damage=tuple(damage))
+
+
+def flaws(row: Row, chain: list[acts.EventRow]) -> list[str]:
+    """What is untrue about one effect's row and its chain of events."""
+    found: list[str] = []
+    if row.result is not None:
+        if hashlib.sha256(row.result.encode("utf-8", "replace")).digest() != row.result_digest:
+            found.append("the stored result does not match its digest")
+    previous = rules.GENESIS
+    for n, event in enumerate(chain, 1):
+        _, _, kind, actor, moment, epoch, detail, before, digest = event
+        expected = rules.event_hash(previous, row.key, n, kind, actor, moment, epoch, detail)
+        if event.n != n or before != previous or digest != expected:
+            found.append(f"the chain of events breaks at number {n}")
+            break
+        previous = digest
+    else:
+        if len(chain) != row.events or (row.head or rules.GENESIS) != previous:
+            found.append(f"{row.events} events were written, {len(chain)} are there")
+    return found

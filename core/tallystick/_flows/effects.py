@@ -1,0 +1,307 @@
+"""
+The protocol of an effect: claim it, or follow what became of it.
+
+For one key every caller gets one outcome. A second attempt starts only if the first was rolled
+back, carries the same key to a downstream that still remembers it, was found not to have happened,
+or a person said so.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from tallystick import _rules as rules
+from tallystick._acts import Doubt, Found, Lapse, Look, Settle, Start
+from tallystick._flows import approvals, probing, stops
+from tallystick._flows.attempt import Outcome, attempt
+from tallystick._flows.call import Call, claim_of, describe, recorded_args, seen
+from tallystick._model import Guarantee, Row, Status
+from tallystick._ports import Ports
+from tallystick._rules import Step
+from tallystick.errors import CalledFromItself, EffectInDoubt, StoreBusy
+
+#: how often a claim may meet a rival's uncommitted insert before something is wrong
+_RIVALS = 200
+
+
+async def perform(p: Ports, call: Call) -> Any:
+    """The outcome of this call: by performing the effect, or by following who did."""
+    refuse_itself(call)
+    walk = Walk(p, call)
+    found = await walk.open()
+    while True:
+        step = rules.next_step(found, call.identity.digest, call.policy)
+        if step is Step.RUN:
+            outcome = await walk.run(seen(found))
+            if outcome.kind == "value":
+                return outcome.value
+            found = await walk.after(outcome)
+        elif step is Step.REPLAY:
+            row = seen(found)
+            p.emit("replayed", row)
+            return stops.replay(walk.call, row)
+        else:
+            found = await walk.take(step, found)
+
+
+def refuse_itself(call: Call) -> None:
+    """An effect that is being performed by the caller itself would wait for itself."""
+    if call.identity.key in call.within:
+        raise CalledFromItself(
+            f"{call.tool} in {call.workflow} calls itself with the same arguments and would wait "
+            "for itself; give the inner call another identity (a call id, or other arguments)"
+        )
+
+
+async def until_ours(p: Ports, call: Call) -> tuple[Step, Row]:
+    """For a claim by hand: walk until the effect is the caller's, or its result is there."""
+    walk = Walk(p, call)
+    found = await walk.open()
+    while True:
+        step = rules.next_step(found, call.identity.digest, call.policy)
+        if step in (Step.RUN, Step.REPLAY):
+            return step, seen(found)
+        found = await walk.take(step, found)
+
+
+async def settle_by_hand(p: Ports, call: Call, act: Settle) -> None:
+    """Record what the holder of a claim says; refused once another holder took over."""
+    settled = await p.settle(act)
+    if settled.how == "fenced":
+        raise call.error(
+            EffectInDoubt,
+            f"{call.tool} in {call.workflow} was taken over by another holder meanwhile; what you "
+            f"observed is kept in its history: `tallystick show {call.hex[:12]}`",
+        )
+
+
+class Walk:
+    """One caller's way through an effect's life."""
+
+    def __init__(self, p: Ports, call: Call) -> None:
+        self.p = p
+        self.call = call
+        self._tries = 0
+        self._rivals = 0
+        self._error: BaseException | None = None
+        self._began = p.monotonic()
+
+    # -- the first step -----------------------------------------------------------------------
+
+    async def open(self) -> Found:
+        """Look, where that is cheap or where a person may have to be asked; else claim at once."""
+        p, call = self.p, self.call
+        if p.local or call.policy.approval is not False:
+            found = await self.look()
+            if found.row is not None:
+                return found
+        if call.policy.approval is not False and await approvals.required(p, call):
+            return await approvals.ask(p, call)
+        return await self.claim()
+
+    async def claim(self) -> Found:
+        """Try to become the one who performs it."""
+        act = claim_of(self.call, self.p.holder)
+        with self.p.around("claim", rules.fresh_row(act, 0), call_id=self.call.call_id):
+            return await self.p.claim(act)
+
+    async def look(self) -> Found:
+        """Read the effect as it is now."""
+        return await self.p.read(Look(key=self.call.identity.key, tenant=self.call.tenant))
+
+    # -- attempts -----------------------------------------------------------------------------
+
+    async def run(self, row: Row) -> Outcome:
+        """Make one attempt at an effect that is ours."""
+        self._tries += 1
+        call, policy = self.call, self.call.policy
+        args = call.args if row.attempt == 1 and not row.events else recorded_args(call, row)
+        run = partial(attempt, call=call, row=row, args=args)
+        try:
+            return await self.p.enter(
+                run,
+                is_async=call.is_async,
+                timeout=policy.timeout,  # type: ignore[arg-type]
+            )
+        except TimeoutError as late:
+            return await self._timed_out(row, late)
+
+    async def _timed_out(self, row: Row, late: TimeoutError) -> Outcome:
+        """The tool goes on in its thread; what it settles later resolves the doubt."""
+        reason = f"it took longer than {self.call.policy.timeout:g} s"
+        doubt = Doubt(
+            key=row.key,
+            tenant=row.tenant,
+            epoch=row.epoch,
+            nonce=row.nonce,
+            actor=self.p.holder,
+            error=describe(late),
+            reason=reason,
+        )
+        after = await self.p.do(doubt)
+        if after is not None and after.status == Status.IN_DOUBT:
+            self.p.emit("in_doubt", after, reason=reason)
+        return Outcome("unknown", error=TimeoutError(reason))
+
+    async def after(self, outcome: Outcome) -> Found:
+        """What follows an attempt that brought no value: another look, or the error."""
+        error = outcome.error
+        if outcome.kind == "again" or error is None:
+            return await self.look()
+        self._error = error
+        found = await self.look()
+        row = seen(found)
+        if outcome.kind == "failed":
+            raise error
+        if outcome.kind == "retryable":
+            await self._pause_or(error, found, row)
+            return await self.look()
+        guarantee = self.call.policy.guarantee
+        if row.status != Status.IN_DOUBT:
+            return found  # resolved meanwhile, by a late settle or a person
+        if guarantee is Guarantee.RECONCILE:
+            return found
+        if rules.repeatable(row, self.call.policy, found.now):
+            await self._pause_or(error, found, row)
+            return await self.look()
+        raise stops.in_doubt(self.call, row, str(error)) from error
+
+    async def _pause_or(self, error: BaseException, found: Found, row: Row) -> None:
+        """Wait for the next attempt as the policy says; raise *error* when there is none."""
+        retry: Any = self.call.policy.retry
+        if retry is None or self._tries >= retry.attempts:
+            raise error
+        pause = retry.pause(self._tries)
+        spent = (found.now - (row.started_at or found.now)) / 1e6
+        if retry.within is not None and spent + pause > retry.within:
+            raise error
+        await self.p.pause(pause)
+
+    # -- everything else ----------------------------------------------------------------------
+
+    async def take(self, step: Step, found: Found) -> Found:
+        """Do what *step* says and report what is there afterwards, or raise."""
+        handler = getattr(self, f"_{step.name.lower()}")
+        result: Found = await handler(found)
+        return result
+
+    async def _again(self, found: Found) -> Found:
+        self._rivals += 1
+        if self._rivals > _RIVALS:
+            raise StoreBusy(f"another transaction holds {self.call.hex[:12]} uncommitted; try later")
+        if self._rivals > 3:
+            await self.p.pause(min(0.001 * self._rivals, 0.1))
+        return await self.claim()
+
+    async def _halted(self, found: Found) -> Found:
+        raise await stops.halted(self.p, self.call)
+
+    async def _changed(self, found: Found) -> Found:
+        row = seen(found)
+        self.p.emit("arguments_changed", row)
+        raise stops.changed(self.call, row)
+
+    async def _suspect(self, found: Found) -> Found:
+        twin = found.twin
+        assert twin is not None
+        if self.call.policy.on_suspect == "ask":
+            return await approvals.ask(
+                self.p,
+                self.call,
+                kind="suspect",
+                note=f"the same tool and arguments as {twin.hex()[:12]} under another call id",
+            )
+        identity = self.call.identity._replace(key=twin)
+        self.call = self.call._replace(identity=identity)
+        return await self.look()
+
+    async def _start(self, found: Found) -> Found:
+        row = seen(found)
+        if row.status == Status.APPROVED:
+            asked = await approvals.recheck(self.p, self.call, row)
+            if asked is not None:
+                return asked
+        act = Start(
+            key=row.key,
+            tenant=row.tenant,
+            status=row.status,
+            epoch=row.epoch,
+            shown=row.shown,
+            nonce=self.call.nonce + self._tries.to_bytes(4, "big"),
+            holder=self.p.holder,
+            actor=self.p.holder,
+            reason=REASONS.get(row.status, "again"),
+        )
+        started = await self.p.do(act)
+        if started.fresh and started.row is not None:
+            self.p.emit("started", started.row, was=row.status)
+        return started
+
+    async def _wait(self, found: Found) -> Found:
+        row = seen(found)
+        left = float(self.call.policy.wait) - (self.p.monotonic() - self._began)  # type: ignore[arg-type]
+        changed = await self.p.wait(row, left) if left > 0 else None
+        if changed is None:
+            raise stops.still_running(self.call, row)
+        return changed
+
+    async def _doubt(self, found: Found) -> Found:
+        row = seen(found)
+        doubt = Doubt(
+            key=row.key,
+            tenant=row.tenant,
+            epoch=row.epoch,
+            nonce=None,
+            actor=self.p.holder,
+            error=None,
+            reason=f"its worker {(row.holder or '?')[:8]} died during attempt {row.attempt}",
+        )
+        after = await self.p.do(doubt)
+        if after is not None and after.status == Status.IN_DOUBT:
+            self.p.emit("in_doubt", after, reason=doubt.reason)
+        return await self.look()
+
+    async def _probe(self, found: Found) -> Found:
+        left = float(self.call.policy.wait) - (self.p.monotonic() - self._began)  # type: ignore[arg-type]
+        try:
+            await probing.probe(self.p, self.call, found, seen(found), left)
+        except probing.Undecided as undecided:
+            error = stops.in_doubt(self.call, seen(found), str(undecided))
+            raise error from (undecided.__cause__ or self._error)
+        return await self.look()
+
+    async def _in_doubt(self, found: Found) -> Found:
+        raise stops.in_doubt(self.call, seen(found)) from self._error
+
+    async def _decision(self, found: Found) -> Found:
+        return await approvals.decision(self.p, self.call, seen(found), self._began)
+
+    async def _lapse(self, found: Found) -> Found:
+        row = seen(found)
+        await self.p.do(Lapse(key=row.key, tenant=row.tenant, actor=self.p.holder))
+        return await self.look()
+
+    async def _ask_again(self, found: Found) -> Found:
+        await approvals.ask_again(self.p, self.call, seen(found), "it expired and was called again")
+        return await self.look()
+
+    async def _failed(self, found: Found) -> Found:
+        raise stops.failed(self.call, seen(found)) from self._error
+
+    async def _denied(self, found: Found) -> Found:
+        raise stops.denied(self.call, seen(found))
+
+    async def _expired(self, found: Found) -> Found:
+        raise stops.expired(self.call, seen(found))
+
+    async def _cancelled(self, found: Found) -> Found:
+        raise stops.cancelled(self.call, seen(found))
+
+
+REASONS = {
+    Status.APPROVED.value: "approved",
+    Status.FAILED.value: "tried again: it did not happen",
+    Status.RUNNING.value: "its worker died; the guarantee allows to repeat it",
+    Status.IN_DOUBT.value: "the guarantee allows to repeat it",
+}

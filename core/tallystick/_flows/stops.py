@@ -1,0 +1,173 @@
+"""What a caller gets when there is nothing to run: a recorded result, or a typed error."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import typing
+from typing import Any
+
+from tallystick._acts import Halts
+from tallystick._codec import decode
+from tallystick._flows.call import Call
+from tallystick._model import Row
+from tallystick._ports import Ports
+from tallystick.errors import (
+    ApprovalDenied,
+    ApprovalExpired,
+    ApprovalRequired,
+    ArgumentsChanged,
+    DamagedRecord,
+    EffectCancelled,
+    EffectFailed,
+    EffectInDoubt,
+    Halted,
+    ResultNotStored,
+    ResultTypeUnknown,
+    StillRunning,
+)
+
+
+def replay(call: Call, row: Row) -> Any:
+    """The recorded result: equal, of the same type, and provably the one that was recorded."""
+    key = call.hex[:12]
+    if row.result_note == "unstorable":
+        raise call.error(
+            ResultNotStored,
+            f"{call.tool} succeeded on {row.workflow}, but what it returned could not be stored; "
+            f"it is not run again. Ask the downstream, or `tallystick show {key}`; return plain "
+            "data, dataclasses or pydantic models to have results replayed",
+        )
+    if row.result is None:
+        raise call.error(ResultNotStored, f"the result of {key} was dropped by retention")
+    if hashlib.sha256(row.result.encode()).digest() != row.result_digest:
+        raise call.error(
+            DamagedRecord,
+            f"the stored result of {key} does not match its digest and is not replayed; "
+            "restore the database, or `tallystick verify` to see what else is damaged",
+        )
+    try:
+        return decode(row.result, annotation=_hint(call))
+    except ResultTypeUnknown as error:
+        error.key, error.tool, error.workflow = call.hex, call.tool, call.workflow
+        raise
+
+
+def _hint(call: Call) -> Any:
+    """The tool's return annotation, resolved; ``None`` where there is none."""
+    try:
+        return typing.get_type_hints(call.fn).get("return")
+    except Exception:  # noqa: BLE001 - an annotation that cannot be read is none
+        return getattr(call.fn, "__annotations__", {}).get("return")
+
+
+def failed(call: Call, row: Row) -> EffectFailed:
+    """The recorded failure."""
+    said = json.loads(row.error or "{}")
+    error: EffectFailed = call.error(
+        EffectFailed,
+        f"{call.tool} failed before and did not happen: {said.get('type', 'unknown')}: "
+        f"{said.get('message', '')}",
+        error_type=said.get("type", ""),
+        error_message=said.get("message", ""),
+        error_traceback=said.get("traceback", ""),
+    )
+    return error
+
+
+def in_doubt(call: Call, row: Row, why: str = "") -> EffectInDoubt:
+    """Nobody knows; say so, and who can tell."""
+    said = json.loads(row.error or "{}")
+    reason = why or said.get("message") or "its worker died"
+    error: EffectInDoubt = call.error(
+        EffectInDoubt,
+        f"{call.tool} in {row.workflow} may or may not have happened ({reason}); it is not run "
+        f"again by itself. Find out and say so: `tallystick resolve {call.hex[:12]}`",
+    )
+    return error
+
+
+def changed(call: Call, row: Row) -> ArgumentsChanged:
+    """The key is taken by a call with other arguments."""
+    error: ArgumentsChanged = call.error(
+        ArgumentsChanged,
+        f"{call.tool} in {row.workflow} is recorded with other arguments under the same key "
+        f"{call.hex[:12]}; give the new intent another identity, or name what a model invents anew "
+        "in Policy(volatile=…)",
+        recorded=row.digest.hex(),
+        given=call.identity.digest.hex(),
+    )
+    return error
+
+
+def approval_required(call: Call, row: Row) -> ApprovalRequired:
+    """A person must decide."""
+    shown = decode(row.edited or row.args)
+    error: ApprovalRequired = call.error(
+        ApprovalRequired,
+        f"{call.tool} in {row.workflow} waits for approval: `tallystick approve {call.hex[:12]}`",
+        arguments=shown,
+        digest=row.shown.hex(),
+    )
+    return error
+
+
+def denied(call: Call, row: Row) -> ApprovalDenied:
+    """A person said no."""
+    said = json.loads(row.error or "{}")
+    by, reason = said.get("by", ""), said.get("reason", "")
+    error: ApprovalDenied = call.error(
+        ApprovalDenied,
+        f"{call.tool} was denied by {by}" + (f": {reason}" if reason else ""),
+        by=by,
+        reason=reason,
+    )
+    return error
+
+
+def expired(call: Call, row: Row) -> ApprovalExpired:
+    """Nobody decided, or nobody used the decision, in time."""
+    error: ApprovalExpired = call.error(
+        ApprovalExpired,
+        f"the approval of {call.tool} in {row.workflow} expired; ask again with a new call, or "
+        "use Approval(after_expiry='ask')",
+    )
+    return error
+
+
+def cancelled(call: Call, row: Row) -> EffectCancelled:
+    """It was withdrawn."""
+    error: EffectCancelled = call.error(
+        EffectCancelled, f"{call.tool} in {row.workflow} was cancelled and will not run"
+    )
+    return error
+
+
+def still_running(call: Call, row: Row) -> StillRunning:
+    """Its holder is alive and takes long."""
+    error: StillRunning = call.error(
+        StillRunning,
+        f"{call.tool} in {row.workflow} is still being performed by worker "
+        f"{(row.holder or '?')[:8]} after {call.policy.wait:g} s; call again later, or raise "
+        "Policy(wait=…)",
+    )
+    return error
+
+
+async def halted(p: Ports, call: Call) -> Halted:
+    """Say which halt forbids it."""
+    halts = [
+        h
+        for h in await p.read(Halts(tenant=call.tenant))
+        if h.tool in (None, call.tool) and h.workflow in (None, call.workflow)
+    ]
+    by = halts[0].by if halts else ""
+    reason = halts[0].reason if halts else "lifted meanwhile; call again"
+    error: Halted = call.error(
+        Halted,
+        f"{call.tool} may not start: halted by {by or 'somebody'} ({reason}); "
+        "`tallystick unhalt` allows it again",
+        by=by,
+        reason=reason,
+    )
+    return error

@@ -1,0 +1,143 @@
+"""
+Effects that are writes in the ledger's own database: effect and record are one commit.
+
+Claim, tool and settle happen on one connection, inside a savepoint: whatever the tool raises takes
+both back. Committing is the caller's, or the ledger's where nobody lent a connection.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tallystick import _points
+from tallystick import _rules as rules
+from tallystick._acts import Found, Look, Start
+from tallystick._classify import classify
+from tallystick._context import CURRENT, CurrentEffect
+from tallystick._flows import approvals, stops
+from tallystick._flows.attempt import success
+from tallystick._flows.call import Call, claim_of, recorded_args, seen
+from tallystick._flows.effects import REASONS, Walk, refuse_itself
+from tallystick._model import Row, Status
+from tallystick._ports import Lent, Ports
+from tallystick._rules import Step
+from tallystick.errors import EffectStopped
+
+_OURS = (Step.RUN, Step.START)
+
+
+async def transact(p: Ports, call: Call) -> Any:
+    """The outcome of this call, performed inside a transaction or recorded by an earlier one."""
+    refuse_itself(call)
+    walk = Walk(p, call)
+    tries = 0
+    while True:
+        tries += 1
+        attempt = _Attempt(p, call, tries)
+        try:
+            async with p.lend(call.connection) as lent:
+                step, found = await attempt.enter(lent)
+                if step in _OURS:
+                    await attempt.run(lent, seen(found))
+        except Exception as error:
+            if attempt.settled is not None:
+                return await attempt.committed_anyway(error)
+            await _retry_or(p, call, error, tries)
+            continue
+        if attempt.settled is not None:
+            return attempt.value
+        if step is Step.REPLAY:
+            p.emit("replayed", seen(found))
+            return stops.replay(call, seen(found))
+        if step is Step.DECISION and found.row is None:
+            await approvals.ask(p, call)
+        else:
+            await walk.take(step, found)
+
+
+class _Attempt:
+    """One pass through one transaction."""
+
+    def __init__(self, p: Ports, call: Call, tries: int) -> None:
+        self.p = p
+        self.call = call
+        self.value: Any = None
+        #: the row that was settled in the transaction; it counts once that is committed
+        self.settled: Row | None = None
+        self._nonce = call.nonce + tries.to_bytes(4, "big")
+
+    async def enter(self, lent: Lent) -> tuple[Step, Found]:
+        """Claim, or begin what exists, on the lent connection."""
+        p, call = self.p, self.call
+        found = await lent.do(Look(key=call.identity.key, tenant=call.tenant))
+        if found.row is None:
+            if call.policy.approval is not False and await approvals.required(p, call):
+                return Step.DECISION, found
+            found = await lent.claim(claim_of(call._replace(nonce=self._nonce), p.holder))
+        step = rules.next_step(found, call.identity.digest, call.policy)
+        if step is not Step.START:
+            return step, found
+        row = seen(found)
+        if row.status == Status.APPROVED:
+            asked = await approvals.recheck(p, call, row)
+            if asked is not None:
+                return Step.DECISION, asked
+        started = await lent.do(self._start(row))
+        return rules.next_step(started, call.identity.digest, call.policy), started
+
+    def _start(self, row: Row) -> Start:
+        return Start(
+            key=row.key,
+            tenant=row.tenant,
+            status=row.status,
+            epoch=row.epoch,
+            shown=row.shown,
+            nonce=self._nonce,
+            holder=self.p.holder,
+            actor=self.p.holder,
+            reason=REASONS.get(row.status, "again"),
+        )
+
+    async def run(self, lent: Lent, row: Row) -> None:
+        """The tool, between claim and settle."""
+        call = self.call
+        args = call.args if row.attempt == 1 and not row.events else recorded_args(call, row)
+        current = CurrentEffect(
+            key=row.key.hex(),
+            tool=call.tool,
+            workflow=call.workflow,
+            attempt=row.attempt,
+            epoch=row.epoch,
+            args=args,
+            connection=lent.connection,
+            within=call.within | {row.key},
+        )
+        token = CURRENT.set(current)
+        try:
+            with self.p.around("call", row, call_id=call.call_id):
+                if _points.armed:
+                    _points.reach("tool.before")
+                self.value = await self.p.invoke(call.fn, args, call.policy.timeout)  # type: ignore[arg-type]
+                if _points.armed:
+                    _points.reach("tool.after")
+        finally:
+            CURRENT.reset(token)
+        await lent.settle(success(call, row, self.value))
+        self.settled = row
+
+    async def committed_anyway(self, error: Exception) -> Any:
+        """The answer to COMMIT was lost: read back whether it was ours."""
+        assert self.settled is not None
+        row = (await self.p.read(Look(key=self.settled.key, tenant=self.settled.tenant))).row
+        if row is not None and row.nonce == self.settled.nonce and row.status == Status.SUCCEEDED:
+            return self.value
+        raise error
+
+
+async def _retry_or(p: Ports, call: Call, error: Exception, tries: int) -> None:
+    """It was rolled back; in a transaction of our own the policy may try again."""
+    retry: Any = call.policy.retry
+    final = isinstance(error, EffectStopped) or classify(error, call.policy.classify) == "failed"
+    if call.connection is not None or retry is None or tries >= retry.attempts or final:
+        raise error
+    await p.pause(retry.pause(tries))

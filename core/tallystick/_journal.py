@@ -1,0 +1,262 @@
+"""
+Group commit: acts from all threads, loops and tasks, one transaction per group.
+
+One writer thread per ledger and process takes whatever waits in a bounded queue, applies it in one
+transaction, commits, and then answers. Waiters are raw locks for threads and futures for tasks, so
+no event loop is tied to the journal. A failing group is applied again act by act, so that one
+poisonous act fails alone. A claim granted to somebody who has gone is given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from _thread import allocate_lock
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from tallystick import _points
+from tallystick._acts import Claim, Found, Release, Start
+from tallystick._ports import AnyAct, Applied, Store
+from tallystick.errors import LedgerClosed, StoreBusy, StoreUnavailable
+
+#: acts in one transaction
+GROUP = 512
+#: acts that may wait; beyond it a caller is refused at once
+QUEUE = 100_000
+#: seconds a blocking caller waits for its answer
+PATIENCE = 120.0
+
+Announce = Callable[[Sequence[tuple[bytes, bool]]], None]
+
+
+class Ticket:
+    """One act on its way, and where its answer goes."""
+
+    __slots__ = ("abandoned", "act", "answer", "error", "future", "lock")
+
+    def __init__(self, act: AnyAct, future: asyncio.Future[Any] | None = None) -> None:
+        self.act = act
+        self.answer: Any = None
+        self.error: BaseException | None = None
+        self.abandoned = False
+        self.future = future
+        self.lock = allocate_lock()
+        self.lock.acquire()
+
+    @property
+    def granted(self) -> bool:
+        """Whether somebody now holds an effect because of this act."""
+        fresh = isinstance(self.answer, Found) and self.answer.fresh
+        return fresh and isinstance(self.act, Claim | Start)
+
+
+class Journal:
+    """The way from flows to a store; see the module for what it promises."""
+
+    def __init__(self, store: Store, announce: Announce) -> None:
+        self._store = store
+        self._announce = announce
+        self._queue: SimpleQueue[Ticket | None] = SimpleQueue()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._broken: BaseException | None = None
+
+    # -- callers ------------------------------------------------------------------------------
+
+    def submit(self, act: AnyAct) -> Any:
+        """Apply *act* and return its answer; blocks this thread."""
+        if self._store.immediate:
+            return self._at_once(act)
+        ticket = Ticket(act)
+        self._enqueue(ticket)
+        try:
+            answered = ticket.lock.acquire(timeout=PATIENCE)
+        except BaseException:
+            self._abandon(ticket)
+            raise
+        if not answered:
+            self._abandon(ticket)
+            raise StoreBusy(
+                f"the database did not answer for {PATIENCE:.0f} s; if the act still happens it is "
+                "given back; look for a process that is stopped inside a transaction"
+            )
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket.answer
+
+    async def asubmit(self, act: AnyAct) -> Any:
+        """Apply *act* and return its answer; the event loop goes on."""
+        if self._store.immediate:
+            return self._at_once(act)
+        ticket = Ticket(act, asyncio.get_running_loop().create_future())
+        self._enqueue(ticket)
+        assert ticket.future is not None
+        try:
+            return await ticket.future
+        except asyncio.CancelledError:
+            ticket.abandoned = True  # delivery happens on this loop, so there is no race
+            if ticket.future.done() and not ticket.future.cancelled():
+                self._give_back(ticket)
+            raise
+
+    def post(self, act: AnyAct) -> None:
+        """Apply *act* soon, without waiting for it."""
+        if self._store.immediate:
+            self._at_once(act)
+        else:
+            self._enqueue(Ticket(act))
+
+    def close(self, timeout: float = 30.0) -> None:
+        """Apply what waits, then stop the writer; later acts are refused."""
+        with self._starting:
+            self._closed = True
+            thread = self._thread
+        if thread is not None and thread.is_alive():
+            self._queue.put(None)
+            thread.join(timeout)
+
+    # -- delivery -----------------------------------------------------------------------------
+
+    def _at_once(self, act: AnyAct) -> Any:
+        if self._closed:
+            raise LedgerClosed("this ledger was closed; open a new one")
+        applied = self._committed((act,))
+        if applied.touched:
+            self._announce(applied.touched)
+        return applied.answers[0]
+
+    def _committed(self, acts: Sequence[AnyAct]) -> Applied:
+        """The answers of the store, once what they say is durable."""
+        if not _points.armed:
+            return self._store.apply(acts)
+        for act in acts:
+            _points.reach(f"{type(act).__name__}.before")
+        applied = self._store.apply(acts)
+        for act in acts:
+            _points.reach(f"{type(act).__name__}.committed")
+        return applied
+
+    def _enqueue(self, ticket: Ticket) -> None:
+        if self._closed:
+            raise LedgerClosed("this ledger was closed; open a new one")
+        if self._broken is not None:
+            raise StoreUnavailable("the journal's writer died; open the ledger again") from (
+                self._broken
+            )
+        if self._queue.qsize() >= QUEUE:
+            raise StoreBusy(f"{QUEUE:,} acts are waiting for the database; nothing was started")
+        self._queue.put(ticket)
+        if self._thread is None:
+            with self._starting:
+                if self._thread is None:
+                    self._thread = threading.Thread(
+                        target=self._run, name="tallystick-journal", daemon=True
+                    )
+                    self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            while (first := self._queue.get()) is not None:
+                group, last = self._gather(first)
+                self._apply(group)
+                if last:
+                    return
+        except BaseException as error:  # noqa: BLE001 - every waiter has to hear of it
+            self._broken = error
+        finally:
+            self._refuse_rest()
+
+    def _gather(self, first: Ticket) -> tuple[list[Ticket], bool]:
+        group = [first]
+        try:
+            while len(group) < GROUP:
+                ticket = self._queue.get_nowait()
+                if ticket is None:
+                    return group, True
+                group.append(ticket)
+        except Empty:
+            pass
+        return group, False
+
+    def _apply(self, group: list[Ticket]) -> None:
+        try:
+            applied = self._committed([ticket.act for ticket in group])
+        except BaseException as error:  # noqa: BLE001 - the error belongs to the waiters
+            if len(group) == 1:
+                group[0].error = error
+                self._deliver(group)
+            else:
+                for ticket in group:
+                    self._apply([ticket])
+            return
+        for ticket, answer in zip(group, applied.answers, strict=True):
+            ticket.answer = answer
+        self._deliver(group)
+        self._tell(applied)
+
+    def _tell(self, applied: Applied) -> None:
+        if applied.touched:
+            self._announce(applied.touched)
+
+    def _deliver(self, group: list[Ticket]) -> None:
+        loops: dict[asyncio.AbstractEventLoop, list[Ticket]] = {}
+        for ticket in group:
+            if ticket.future is None:
+                ticket.lock.release()
+                if ticket.abandoned and ticket.lock.acquire(blocking=False):
+                    self._give_back(ticket)
+            else:
+                loops.setdefault(ticket.future.get_loop(), []).append(ticket)
+        for loop, tickets in loops.items():
+            try:
+                loop.call_soon_threadsafe(self._resolve, tickets)
+            except RuntimeError:  # the loop is closed: its tasks are gone
+                for ticket in tickets:
+                    self._give_back(ticket)
+
+    def _resolve(self, tickets: list[Ticket]) -> None:
+        for ticket in tickets:
+            future = ticket.future
+            assert future is not None
+            if ticket.abandoned or future.done():
+                self._give_back(ticket)
+            elif ticket.error is not None:
+                future.set_exception(ticket.error)
+            else:
+                future.set_result(ticket.answer)
+
+    def _abandon(self, ticket: Ticket) -> None:
+        ticket.abandoned = True
+        if ticket.lock.acquire(blocking=False):
+            self._give_back(ticket)
+
+    def _give_back(self, ticket: Ticket) -> None:
+        """Release what was granted to a caller who no longer waits for it."""
+        if not ticket.granted or not isinstance(ticket.act, Claim | Start):
+            return
+        act = ticket.act
+        release = Release(
+            key=act.key,
+            tenant=act.tenant,
+            nonce=act.nonce,
+            actor=act.holder,
+            reason="its caller was cancelled before the tool started",
+        )
+        try:
+            self.post(release)
+        except LedgerClosed:
+            return  # the row stays with a worker that is about to be dead: in doubt, not lost
+
+    def _refuse_rest(self) -> None:
+        refusal = self._broken or LedgerClosed("this ledger was closed; open a new one")
+        while True:
+            try:
+                ticket = self._queue.get_nowait()
+            except Empty:
+                return
+            if ticket is not None:
+                ticket.error = refusal
+                self._deliver([ticket])

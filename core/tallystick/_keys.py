@@ -1,0 +1,125 @@
+"""
+The name of an effect: one hash over length-prefixed parts.
+
+No part is joined to another by a separator, so no two different identities share a key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from tallystick._canonical import canonical
+from tallystick._policy import Policy
+from tallystick.errors import InvalidCall, InvalidPolicy
+
+VERSION = b"tallystick/1"
+
+#: names are stored as text; this is far beyond any name a person gave
+MAX_NAME = 1_000_000
+
+
+class Identity(NamedTuple):
+    """
+    What a call is called.
+
+    ``digest`` compares arguments (volatile ones left out), ``shown`` covers all of them, ``twin``
+    is equal for the same tool and arguments in the same workflow whatever the call id.
+    """
+
+    key: bytes
+    digest: bytes
+    shown: bytes
+    twin: bytes
+    size: int
+
+
+def hashed(*parts: bytes) -> bytes:
+    """sha256 over *parts*, each preceded by its length."""
+    return hashlib.sha256(
+        b"".join([len(part).to_bytes(8, "big") + part for part in parts])
+    ).digest()
+
+
+def check_name(value: object, what: str) -> str:
+    """*value* if it can name something, else InvalidCall saying why not."""
+    if not isinstance(value, str):
+        raise InvalidCall(f"{what} must be a string, not {value!r}; convert it with str()")
+    if not value:
+        raise InvalidCall(f"{what} is empty; give it a name that is stable over retries")
+    if len(value) > MAX_NAME:
+        raise InvalidCall(f"{what} is {len(value):,} characters long; the limit is {MAX_NAME:,}")
+    if "\0" in value or not _encodable(value):
+        raise InvalidCall(f"{what} {value[:40]!r} holds a NUL or half a surrogate pair")
+    return value
+
+
+def _encodable(value: str) -> bool:
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def scope_of(tenant: str, workflow: str) -> bytes:
+    """Sixteen bytes that stand for a workflow in an index."""
+    return hashed(VERSION, b"scope", tenant.encode(), workflow.encode())[:16]
+
+
+def identify(  # noqa: PLR0913 - these are the parts of an identity
+    *,
+    tenant: str,
+    workflow: str,
+    tool: str,
+    args: Mapping[str, Any],
+    call_id: str | None,
+    occurrence: int,
+    policy: Policy,
+    nonce: bytes | None = None,
+) -> Identity:
+    """
+    The identity of calling *tool* with *args* in *workflow*.
+
+    With *nonce* (a ``READ_ONLY`` call) every call is its own. Raises NotSerializable for arguments
+    without a canonical form and InvalidPolicy when ``Policy(identity=…)`` names what is not there.
+    """
+    text = canonical(args)
+    shown = hashlib.sha256(text).digest()
+    if policy.volatile:
+        kept = {name: value for name, value in args.items() if name not in policy.volatile}
+        digest = hashlib.sha256(canonical(kept)).digest()
+    else:
+        digest = shown
+    if nonce is not None:
+        kind, name = b"nonce", nonce
+    elif policy.identity is not None:
+        kind, name = b"business", _business(policy, args)
+    elif call_id is not None and policy.repeat != "same":
+        kind, name = b"call", hashed(call_id.encode(), digest)
+    else:
+        kind, name = b"content", digest
+    place = (VERSION, tenant.encode(), workflow.encode(), tool.encode())
+    return Identity(
+        key=hashed(*place, kind, name, occurrence.to_bytes(8, "big")),
+        digest=digest,
+        shown=shown,
+        twin=hashed(*place, b"twin", digest)[:16],
+        size=len(text),
+    )
+
+
+def _business(policy: Policy, args: Mapping[str, Any]) -> bytes:
+    if isinstance(policy.identity, tuple):
+        missing = [name for name in policy.identity if name not in args]
+        if missing:
+            raise InvalidPolicy(
+                f"Policy(identity=…) names {', '.join(missing)}, which the call does not have; "
+                f"its arguments are {', '.join(args) or 'none'}"
+            )
+        return b"fields" + canonical({name: args[name] for name in policy.identity})
+    assert policy.identity is not None
+    return b"custom" + canonical(policy.identity(args))

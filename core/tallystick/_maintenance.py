@@ -1,0 +1,84 @@
+"""The one background thread of a ledger: heartbeats, the dead, and requests nobody heard of."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import timedelta
+
+from tallystick._acts import Clock, Dead, Inbox, Notified, Sweep
+from tallystick._faces import Engine
+from tallystick._hooks import Details
+from tallystick._model import at
+from tallystick.errors import LedgerClosed, LedgerError
+
+_log = logging.getLogger("tallystick")
+
+#: seconds between rounds where no heartbeat is needed
+ROUND = 2.0
+#: how old a request is before somebody else tells the listeners of it
+UNHEARD = timedelta(seconds=5)
+
+
+class Keeper:
+    """
+    Keeps a ledger's worker alive and tidies up after workers that died.
+
+    Each round: a heartbeat (PostgreSQL), effects of dead workers put in doubt, approval requests
+    whose notification died with its process told again. Ends with :meth:`close`.
+    """
+
+    def __init__(self, engine: Engine, tenant: str) -> None:
+        self._engine = engine
+        self._tenant = tenant
+        self._stop = threading.Event()
+        self._pause = engine.store.beats() or ROUND
+        self._thread: threading.Thread | None = None
+        if not engine.store.immediate:
+            self._thread = threading.Thread(target=self._run, name="tallystick-keeper", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._pause):
+            try:
+                self.round()
+            except LedgerClosed:
+                return
+            except LedgerError as error:
+                _log.warning("the ledger's housekeeping failed and will be tried again: %s", error)
+
+    def round(self) -> None:
+        """One round of housekeeping."""
+        store = self._engine.store
+        store.beat()
+        if store.read(Dead()):
+            self._engine.journal.submit(Sweep(actor=store.worker(), dead=None))
+        if self._engine.hooks.listening:
+            self._tell_again()
+
+    def _tell_again(self) -> None:
+        store, hooks = self._engine.store, self._engine.hooks
+        now = at(store.read(Clock()))
+        for item in store.read(Inbox(tenant=self._tenant, unnotified=True, limit=100)):
+            if item.kind not in {"approval", "suspect"} or item.opened_at > now - UNHEARD:
+                continue
+            effect = item.effect
+            details = Details(
+                kind="approval_required",
+                key=effect.key,
+                tenant=effect.tenant,
+                workflow=effect.workflow,
+                tool=effect.tool,
+                status=effect.status.value,
+                attempt=effect.attempt,
+                facts={"digest": effect.digest, "inbox": item.kind, "again": True},
+            )
+            if hooks.tell(details):
+                key = bytes.fromhex(effect.key)
+                self._engine.journal.submit(Notified(key=key, kind=item.kind))
+
+    def close(self) -> None:
+        """End the thread; waits for the round in progress, at most a few seconds."""
+        self._stop.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(5.0)

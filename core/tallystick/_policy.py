@@ -1,0 +1,288 @@
+"""What a tool declares about itself: frozen, validated when it is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Literal, cast
+
+import tenacity
+
+from tallystick._model import Guarantee
+from tallystick.errors import InvalidPolicy
+
+Args = Mapping[str, Any]
+Verdict = Literal["failed", "retryable", "unknown"]
+Classifier = Callable[[BaseException], "Verdict | None"]
+Seconds = float | timedelta
+
+_DAY = 86_400.0
+_VERDICTS = ("failed", "retryable", "unknown")
+
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeAnswer:
+    """
+    What a probe found out: make one with the class methods.
+
+    >>> ProbeAnswer.happened({"id": "ch_1"}).verdict
+    'happened'
+    """
+
+    verdict: Literal["happened", "not_happened", "unknown", "conflict"]
+    result: Any = None
+    detail: str = ""
+
+    @classmethod
+    def happened(cls, result: Any = None) -> ProbeAnswer:
+        """It happened, and *result* is what the call would have returned."""
+        return cls(verdict="happened", result=result)
+
+    @classmethod
+    def not_happened(cls) -> ProbeAnswer:
+        """There is no trace of it; counts only once the quiet period has passed."""
+        return cls(verdict="not_happened")
+
+    @classmethod
+    def unknown(cls, detail: str = "") -> ProbeAnswer:
+        """The owner cannot tell now; the effect stays in doubt."""
+        return cls(verdict="unknown", detail=detail)
+
+    @classmethod
+    def conflict(cls, detail: str) -> ProbeAnswer:
+        """More than one trace was found: only a person can resolve that."""
+        return cls(verdict="conflict", detail=detail)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """
+    Try again inside the call, when the attempt certainly did not happen or is safe to repeat.
+
+    ``attempts`` counts all attempts, the first one included. The pause before attempt *n* grows
+    from ``initial`` seconds by ``factor`` up to ``maximum``, plus up to ``jitter`` seconds
+    (tenacity's ``wait_exponential`` and ``wait_random``). ``within`` bounds the whole series, counted from the
+    first claim ever made for the effect: no retry, takeover or restart extends it.
+    """
+
+    attempts: int = 3
+    initial: Seconds = 0.1
+    maximum: Seconds = 10.0
+    factor: float = 2.0
+    jitter: Seconds = 0.1
+    within: Seconds | None = None
+
+    def __post_init__(self) -> None:
+        if type(self.attempts) is not int or self.attempts < 1:
+            raise InvalidPolicy(f"Retry(attempts={self.attempts!r}): give a whole number from 1")
+        for name in ("initial", "maximum", "jitter", "within"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, seconds(value, f"Retry({name}=…)"))
+
+    def pause(self, attempt: int) -> float:
+        """Seconds to wait after attempt number *attempt* failed."""
+        state = tenacity.RetryCallState(cast("Any", None), None, (), {})
+        state.attempt_number = attempt
+        growing = tenacity.wait_exponential(
+            multiplier=cast("float", self.initial),
+            max=cast("float", self.maximum),
+            exp_base=self.factor,
+        )
+        return growing(state) + tenacity.wait_random(0, cast("float", self.jitter))(state)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """
+    A person decides before the effect starts.
+
+    ``when`` is true, false, or a (possibly async) predicate over the arguments; a predicate that
+    raises means *required*. ``expires`` bounds both the decision and its use. ``quorum`` is how
+    many distinct approvers are needed. With ``wait`` seconds the caller waits for the decision;
+    without it gets :class:`~tallystick.ApprovalRequired` at once. ``preconditions`` maps the
+    arguments to facts that the approver sees; they are taken again right before the effect, and a
+    difference voids the approval and asks again. ``after_expiry="ask"`` lets a new call ask again
+    once an approval has expired; by default an expired effect stays expired.
+    """
+
+    when: bool | Callable[[Args], bool | Awaitable[bool]] = True
+    expires: Seconds = _DAY
+    quorum: int = 1
+    wait: Seconds | None = None
+    preconditions: Callable[[Args], Any] | None = None
+    after_expiry: Literal["refuse", "ask"] = "refuse"
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.when, bool) or callable(self.when)):
+            raise InvalidPolicy(f"Approval(when={self.when!r}): give a bool or a predicate")
+        if type(self.quorum) is not int or self.quorum < 1:
+            raise InvalidPolicy(f"Approval(quorum={self.quorum!r}): give a whole number from 1")
+        _callable(self.preconditions, "Approval(preconditions=…)")
+        _choice(self.after_expiry, ("refuse", "ask"), "Approval(after_expiry=…)")
+        object.__setattr__(self, "expires", seconds(self.expires, "Approval(expires=…)"))
+        if self.wait is not None:
+            object.__setattr__(self, "wait", seconds(self.wait, "Approval(wait=…)"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """
+    How the ledger treats a tool's effects.
+
+    Every field has a safe default. Durations are seconds or :class:`datetime.timedelta`.
+
+    ``guarantee``
+        What the tool promises; see :class:`~tallystick.Guarantee`.
+    ``identity``
+        Names of the arguments that make up the business identity, or a function of the arguments
+        that returns it. The other arguments are still compared: the same identity with other
+        arguments is :class:`~tallystick.ArgumentsChanged`.
+    ``volatile``
+        Names of arguments that a model invents anew each time (ids, timestamps): left out of the
+        identity and of the comparison. What was recorded, or shown to an approver, is what runs.
+    ``repeat``
+        What an identical call under a new call id means: ``"new"`` a new intent (the default
+        where a call id is given), ``"same"`` the same one.
+    ``on_suspect``
+        What to do with the same tool and arguments under another call id in one workflow:
+        ``"run"``, ``"ask"`` a person, or ``"replay"`` the recorded outcome.
+    ``approval``
+        ``True``, ``False``, ``"always"``, ``"never"``, a predicate, or an :class:`Approval`.
+    ``retry``
+        Number of attempts inside one call, or a :class:`Retry`.
+    ``classify``
+        What an exception means: a mapping of exception types to ``"failed"``, ``"retryable"``
+        (both: it did *not* happen) or ``"unknown"``, or a function returning one of them or
+        ``None`` for the default rules.
+    ``probe``
+        For ``RECONCILE``: a function of the :class:`~tallystick.current_effect` that returns a
+        :class:`ProbeAnswer`.
+    ``quiet``
+        For ``RECONCILE``: how long an old attempt may still arrive; a "no" counts only after it.
+    ``key_lifetime``
+        For ``IDEMPOTENT``: how long the downstream remembers a key, counted from the first claim.
+    ``timeout``
+        Seconds one attempt may take; beyond it the outcome is unknown.
+    ``wait``
+        Seconds to wait for another holder of the same effect before ``StillRunning``.
+    ``redact``
+        Names of arguments whose values are never stored or shown, only hashed.
+    """
+
+    guarantee: Guarantee = Guarantee.AT_MOST_ONCE
+    identity: tuple[str, ...] | Callable[[Args], Any] | None = None
+    volatile: tuple[str, ...] = ()
+    repeat: Literal["same", "new"] | None = None
+    on_suspect: Literal["run", "ask", "replay"] = "run"
+    approval: bool | str | Callable[[Args], bool | Awaitable[bool]] | Approval = False
+    retry: int | Retry | None = None
+    classify: Mapping[type[BaseException], Verdict] | Classifier | None = None
+    probe: Callable[..., Any] | None = None
+    quiet: Seconds = 60.0
+    key_lifetime: Seconds = _DAY
+    timeout: Seconds | None = None
+    wait: Seconds = 600.0
+    redact: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
+        try:
+            put("guarantee", Guarantee(self.guarantee))
+        except ValueError:
+            choices = ", ".join(g.value for g in Guarantee)
+            raise InvalidPolicy(f"Policy(guarantee={self.guarantee!r}): one of {choices}") from None
+        if self.identity is not None and not callable(self.identity):
+            put("identity", _names(self.identity, "Policy(identity=…)"))
+        put("volatile", _names(self.volatile, "Policy(volatile=…)"))
+        put("redact", _names(self.redact, "Policy(redact=…)"))
+        _choice(self.repeat, (None, "same", "new"), "Policy(repeat=…)")
+        _choice(self.on_suspect, ("run", "ask", "replay"), "Policy(on_suspect=…)")
+        put("approval", _approval(self.approval))
+        put("retry", _retry(self.retry))
+        _classify(self.classify)
+        _callable(self.probe, "Policy(probe=…)")
+        for name in ("quiet", "key_lifetime", "wait", "timeout"):
+            value = getattr(self, name)
+            if value is not None:
+                put(name, seconds(value, f"Policy({name}=…)"))
+        self._consistent()
+
+    def _consistent(self) -> None:
+        if (self.guarantee is Guarantee.RECONCILE) != (self.probe is not None):
+            raise InvalidPolicy("Policy(probe=…) goes with guarantee=RECONCILE, and only with it")
+        if isinstance(self.identity, tuple) and set(self.identity) & set(self.volatile):
+            both = ", ".join(sorted(set(self.identity) & set(self.volatile)))
+            raise InvalidPolicy(f"Policy: {both} cannot be both identity and volatile")
+        if self.guarantee is Guarantee.READ_ONLY and self.approval is not False:
+            raise InvalidPolicy("Policy: a READ_ONLY tool has no effect that could be approved")
+
+    def but(self, **changes: Any) -> Policy:
+        """This policy with some fields changed, validated again."""
+        return replace(self, **changes)
+
+
+def seconds(value: Seconds, where: str) -> float:
+    """*value* as a finite number of seconds ≥ 0; InvalidPolicy naming *where* otherwise."""
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise InvalidPolicy(f"{where}: give seconds or a timedelta, not {value!r}")
+    if not math.isfinite(number) or number < 0:
+        raise InvalidPolicy(f"{where}: {value!r} is not a duration; give a finite number ≥ 0")
+    return float(number)
+
+
+def _names(value: Any, where: str) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, tuple | list):
+        raise InvalidPolicy(f"{where}: give a tuple of argument names, not {value!r}")
+    names = tuple(cast("tuple[Any, ...]", value))
+    if not all(isinstance(name, str) and name for name in names):
+        raise InvalidPolicy(f"{where}: every name is a non-empty string; got {value!r}")
+    return names
+
+
+def _choice(value: Any, choices: tuple[Any, ...], where: str) -> None:
+    if value not in choices:
+        raise InvalidPolicy(f"{where}: one of {', '.join(map(repr, choices))}; got {value!r}")
+
+
+def _callable(value: Any, where: str) -> None:
+    if value is not None and not callable(value):
+        raise InvalidPolicy(f"{where}: give a function, not {value!r}")
+
+
+def _approval(value: Any) -> Approval | Literal[False]:
+    if isinstance(value, Approval):
+        return False if value.when is False else value
+    if value is False or value is None or value == "never":
+        return False
+    if value is True or value == "always":
+        return Approval()
+    if callable(value):
+        return Approval(when=value)
+    raise InvalidPolicy(
+        f"Policy(approval={value!r}): give True, False, 'always', 'never', a predicate "
+        "or an Approval"
+    )
+
+
+def _retry(value: Any) -> Retry | None:
+    if value is None or isinstance(value, Retry):
+        return value
+    if type(value) is int:
+        return Retry(attempts=value)
+    raise InvalidPolicy(f"Policy(retry={value!r}): give a number of attempts or a Retry")
+
+
+def _classify(value: Any) -> None:
+    if value is None or (callable(value) and not isinstance(value, Mapping)):
+        return
+    if not isinstance(value, Mapping):
+        raise InvalidPolicy("Policy(classify=…): give a mapping of exception types or a function")
+    for kind, verdict in cast("Mapping[Any, Any]", value).items():
+        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+            raise InvalidPolicy(f"Policy(classify=…): {kind!r} is not an exception type")
+        _choice(verdict, _VERDICTS, f"Policy(classify={{{kind.__name__}: …}})")

@@ -1,0 +1,178 @@
+"""Context managers: the ambient workflow, and a claim by hand."""
+
+from __future__ import annotations
+
+from contextvars import Token
+from types import TracebackType
+from typing import Any, Self
+
+from tallystick import _rules as rules
+from tallystick._acts import Settle
+from tallystick._classify import classify
+from tallystick._context import WORKFLOW
+from tallystick._faces import run_sync
+from tallystick._flows import stops
+from tallystick._flows.attempt import success
+from tallystick._flows.call import Call, describe
+from tallystick._flows.effects import settle_by_hand, until_ours
+from tallystick._model import Row, Status
+from tallystick._ports import Ports
+from tallystick._rules import Step
+from tallystick.errors import InvalidCall
+
+
+class WorkflowScope:
+    """Calls inside belong to a workflow; enter it with ``with`` or ``async with``."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._tokens: list[Token[str | None]] = []
+
+    def __enter__(self) -> Self:
+        self._tokens.append(WORKFLOW.set(self.name))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        WORKFLOW.reset(self._tokens.pop())
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+
+class Claimed:
+    """
+    An effect claimed by hand.
+
+    ``fresh`` is true for exactly one holder at a time. Leaving the block without having settled
+    puts the effect in doubt, unless what was raised certainly means that it did not happen.
+    """
+
+    def __init__(self, blocking: Ports, awaiting: Ports, call: Call) -> None:
+        self._blocking = blocking
+        self._awaiting = awaiting
+        self._call = call
+        self._row: Row | None = None
+        self._result: Any = None
+        self._entered = False
+        self._settled = False
+
+    @property
+    def key(self) -> str:
+        """The effect's key, to pass downstream."""
+        return self._call.hex
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the effect is the caller's to perform."""
+        if not self._entered:
+            raise InvalidCall("enter the claim first: `with ledger.claim(…) as claim:`")
+        return self._row is not None
+
+    @property
+    def result(self) -> Any:
+        """The recorded result of a claim that is not fresh."""
+        if self.fresh and not self._settled:
+            raise InvalidCall("a fresh claim has no result yet; perform it and call succeed()")
+        return self._result
+
+    def succeed(self, result: Any = None) -> None:
+        """Record that it happened; raises EffectInDoubt if another holder took over meanwhile."""
+        run_sync(settle_by_hand(self._blocking, self._call, self._success(result)))
+        self._settled = True
+
+    async def asucceed(self, result: Any = None) -> None:
+        """As :meth:`succeed`."""
+        await settle_by_hand(self._awaiting, self._call, self._success(result))
+        self._settled = True
+
+    def fail(self, error: BaseException | str, *, retryable: bool = False) -> None:
+        """Record that it certainly did not happen."""
+        run_sync(settle_by_hand(self._blocking, self._call, self._failure(error, retryable)))
+        self._settled = True
+
+    async def afail(self, error: BaseException | str, *, retryable: bool = False) -> None:
+        """As :meth:`fail`."""
+        await settle_by_hand(self._awaiting, self._call, self._failure(error, retryable))
+        self._settled = True
+
+    def _success(self, result: Any) -> Settle:
+        self._result = result
+        return success(self._call, self._ours(), result)
+
+    def _failure(self, error: BaseException | str, retryable: bool) -> Settle:  # noqa: FBT001
+        row = self._ours()
+        return Settle(
+            key=row.key,
+            tenant=row.tenant,
+            epoch=row.epoch,
+            nonce=row.nonce or b"",
+            status=Status.FAILED.value,
+            note="retryable" if retryable else None,
+            error=describe(error if isinstance(error, BaseException) else RuntimeError(error)),
+        )
+
+    def _ours(self) -> Row:
+        if self._row is None or self._settled:
+            raise InvalidCall("only a fresh claim that is not settled yet can be settled")
+        return self._row
+
+    def _entering(self, step: Step, row: Row) -> Self:
+        self._entered = True
+        if step is Step.REPLAY:
+            self._result = stops.replay(self._call, row)
+        else:
+            self._row = row
+        return self
+
+    def __enter__(self) -> Self:
+        return self._entering(*run_sync(until_ours(self._blocking, self._call)))
+
+    async def __aenter__(self) -> Self:
+        return self._entering(*await until_ours(self._awaiting, self._call))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._row is not None and not self._settled:
+            self._left(self._blocking, self._row, error)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._row is not None and not self._settled:
+            self._left(self._awaiting, self._row, error)
+
+    def _left(self, p: Ports, row: Row, error: BaseException | None) -> None:
+        """Nobody said what became of it."""
+        self._settled = True
+        verdict = classify(error, self._call.policy.classify) if error else "unknown"
+        if error is not None and verdict in {"failed", "retryable"}:
+            p.post(self._failure_of(row, error, verdict == "retryable"))
+        else:
+            reason = describe(error) if error else None
+            p.post(rules.left_open(row, p.holder, reason))
+
+    def _failure_of(self, row: Row, error: BaseException, retryable: bool) -> Settle:  # noqa: FBT001
+        self._settled = False
+        settle = self._failure(error, retryable)
+        self._settled = True
+        return settle

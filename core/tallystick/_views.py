@@ -1,0 +1,74 @@
+"""From stored rows to the values that users see."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+from tallystick._acts import EventRow
+from tallystick._codec import decode
+from tallystick._model import Effect, Event, Guarantee, InboxItem, Row, Status, at
+from tallystick.errors import LedgerError
+
+
+def _value(text: str | None) -> Any:
+    """A stored value, or its text where the class of the value is not imported here."""
+    if text is None:
+        return None
+    try:
+        return decode(text)
+    except LedgerError:
+        return cast("Any", json.loads(text))
+
+
+def effect_of(row: Row) -> Effect:
+    """*row* as a user sees it."""
+    return Effect(
+        key=row.key.hex(),
+        tenant=row.tenant,
+        workflow=row.workflow,
+        tool=row.tool,
+        call_id=row.call_id,
+        guarantee=Guarantee(row.guarantee),
+        status=Status(row.status),
+        epoch=row.epoch,
+        attempt=row.attempt,
+        digest=row.shown.hex(),
+        args=_value(row.args),
+        edited_args=_value(row.edited),
+        result=_value(row.result),
+        result_stored=row.status == Status.SUCCEEDED and row.result_note is None,
+        error=json.loads(row.error) if row.error else None,
+        approval_until=at(row.approval_until) if row.approval_until else None,
+        quorum=row.quorum,
+        created_at=at(row.created_at),
+        started_at=at(row.started_at) if row.started_at else None,
+        changed_at=at(row.changed_at),
+        holder=row.holder,
+    )
+
+
+def event_of(event: EventRow) -> Event:
+    """*event* as a user sees it."""
+    return Event(
+        key=event.key.hex(),
+        n=event.n,
+        kind=event.kind,
+        actor=event.actor,
+        at=at(event.at),
+        epoch=event.epoch,
+        detail=json.loads(event.detail),
+        hash=event.hash.hex(),
+        previous=event.previous.hex(),
+    )
+
+
+def item_of(kind: str, opened: int, due: int | None, note: str, row: Row) -> InboxItem:
+    """An inbox entry as a user sees it."""
+    return InboxItem(
+        kind=kind,
+        opened_at=at(opened),
+        due_at=at(due) if due else None,
+        note=note,
+        effect=effect_of(row),
+    )

@@ -1,0 +1,97 @@
+"""The commands that look."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from tallystick._model import Status, Verification
+from tallystick.cli import _render
+from tallystick.cli._answer import NO, answering
+from tallystick.cli._options import DEFAULT, Json, Key, LedgerUrl, Tenant
+from tallystick.cli._plain import visible
+from tallystick.cli._target import opened
+
+
+def inbox(ledger: LedgerUrl = DEFAULT, tenant: Tenant = "default", as_json: Json = False) -> None:
+    """
+    Show what waits for a person: approvals, effects in doubt, conflicts.
+
+    What dead processes left running is put in doubt first, so that nothing is missing here.
+    """
+    with answering(json=as_json) as answer, opened(ledger, tenant) as book:
+        book.recover()
+        items = book.pending()
+        answer.give(items, lambda: _render.inbox(items))
+
+
+def effects(
+    *,
+    ledger: LedgerUrl = DEFAULT,
+    tenant: Tenant = "default",
+    workflow: Annotated[str | None, typer.Option(help="Only of this workflow.")] = None,
+    tool: Annotated[str | None, typer.Option(help="Only of this tool.")] = None,
+    status: Annotated[Status | None, typer.Option(help="Only in this status.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="As many as this.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List effects, newest first."""
+    with answering(json=as_json) as answer, opened(ledger, tenant) as book:
+        found = book.effects(workflow=workflow, tool=tool, status=status, limit=limit)
+        answer.give(found, lambda: _render.effects(found))
+
+
+def show(
+    key: Key, ledger: LedgerUrl = DEFAULT, tenant: Tenant = "default", as_json: Json = False
+) -> None:
+    """Show one effect in full: arguments, result, error and history."""
+    with answering(json=as_json) as answer, opened(ledger, tenant) as book:
+        effect = book.get(tidied(key))
+        events = book.history(effect.key)
+        value = {"effect": effect, "history": events}
+        answer.give(value, lambda: [*_render.effect(effect), *_render.history(events)])
+
+
+def halts(ledger: LedgerUrl = DEFAULT, tenant: Tenant = "default", as_json: Json = False) -> None:
+    """List what is halted."""
+    with answering(json=as_json) as answer, opened(ledger, tenant) as book:
+        found = book.halts()
+        answer.give(found, lambda: _render.halts(found))
+
+
+def verify(ledger: LedgerUrl = DEFAULT, tenant: Tenant = "default", as_json: Json = False) -> None:
+    """
+    Check every result and every history against its hashes.
+
+    The exit code is 1 where something does not fit.
+    """
+    with answering(json=as_json) as answer, opened(ledger, tenant) as book:
+        found = book.verify()
+        value = {
+            "sound": found.sound,
+            "effects": found.effects,
+            "events": found.events,
+            "damage": found.damage,
+        }
+        answer.give(value, lambda: _verification(found))
+    if not found.sound:
+        raise typer.Exit(NO)
+
+
+def _verification(found: Verification) -> list[RenderableType]:
+    counted = f"{found.effects:,} effects and {found.events:,} events"
+    if found.sound:
+        return [Text(f"{counted}: sound.", style="green")]
+    made = _render.table("key", "what is wrong")
+    for damage in found.damage:
+        made.add_row(damage.key, visible(damage.what))
+    count = len(found.damage)
+    return [made, Text(f"{counted}: {count} damaged.", style="bold red")]
+
+
+def tidied(key: str) -> str:
+    """A key as it was typed or copied, as the ledger knows it."""
+    return key.strip().rstrip("….").lower()

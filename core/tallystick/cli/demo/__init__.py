@@ -1,0 +1,1 @@
+"""`tallystick demo`: agents that charge orders, and are killed while they do."""

@@ -1,0 +1,101 @@
+"""Where effects are kept: memory, SQLite, PostgreSQL, or a store of your own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from tallystick._ports import Store
+from tallystick.errors import DriverMissing, InvalidUrl
+
+if TYPE_CHECKING:
+    import sqlalchemy
+
+__all__ = ["open_store"]
+
+#: our connections read by key: a plan made when the tables were empty must not stay a scan
+_OPTIONS = (
+    "-c jit=off -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off "
+    "-c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000"
+)
+
+
+def open_store(target: str | sqlalchemy.Engine | Store, *, create: bool, lease: float) -> Store:
+    """
+    The store that *target* names.
+
+    Raises InvalidUrl for what names none, DriverMissing where an extra is not installed, and
+    SchemaMismatch where the tables are missing or of another version.
+    """
+    if not isinstance(target, str):
+        if hasattr(target, "apply") and hasattr(target, "read"):
+            return cast("Store", target)
+        return _on_engine(cast("sqlalchemy.Engine", target), create=create, lease=lease)
+    scheme, found, rest = target.partition("://")
+    if not found:
+        raise InvalidUrl(
+            f"{target!r} is not a URL; use sqlite:///file.db, postgresql://user@host/database "
+            "or memory://"
+        )
+    if scheme == "memory":
+        from tallystick.stores._memory import MemoryStore  # noqa: PLC0415
+
+        return MemoryStore(rest or None)
+    return _on_engine(_engine(target, scheme), create=create, lease=lease, owned=True)
+
+
+def _engine(url: str, scheme: str) -> sqlalchemy.Engine:
+    import sqlalchemy  # noqa: PLC0415 - a fifth of a second that memory:// need not pay
+
+    family = scheme.partition("+")[0]
+    if family not in {"sqlite", "postgresql", "postgres"}:
+        raise InvalidUrl(
+            f"there is no store for {scheme}://; use sqlite://, postgresql:// or memory://"
+        )
+    try:
+        parsed = sqlalchemy.make_url(url)
+    except sqlalchemy.exc.ArgumentError as error:
+        raise InvalidUrl(f"{url!r} cannot be read as a URL: {error}") from error
+    try:
+        if family == "sqlite":
+            return sqlalchemy.create_engine(parsed.set(drivername="sqlite"))
+        return sqlalchemy.create_engine(
+            parsed.set(drivername="postgresql+psycopg"), connect_args={"options": _OPTIONS}
+        )
+    except ImportError as error:
+        raise _missing() from error
+
+
+def _on_engine(
+    engine: sqlalchemy.Engine, *, create: bool, lease: float, owned: bool = False
+) -> Store:
+    name = getattr(getattr(engine, "dialect", None), "name", None)
+    if name == "sqlite":
+        from tallystick.stores._sqlite import SqliteStore  # noqa: PLC0415
+
+        return SqliteStore(engine, create=create, owned=owned)
+    if name == "postgresql":
+        if engine.dialect.driver != "psycopg":
+            raise InvalidUrl(
+                f"the engine uses the driver {engine.dialect.driver!r}; "
+                "tallystick needs psycopg 3: postgresql+psycopg://"
+            )
+        try:
+            from tallystick.stores._postgres import PostgresStore  # noqa: PLC0415
+        except ImportError as error:
+            raise _missing() from error
+        return PostgresStore(engine, create=create, lease=lease, owned=owned)
+    raise InvalidUrl(
+        f"{_kind(engine)} is no store; give a URL, a SQLAlchemy Engine for SQLite or "
+        "PostgreSQL, or an object with the methods of tallystick._ports.Store"
+    )
+
+
+def _kind(value: Any) -> str:
+    dialect = getattr(getattr(value, "dialect", None), "name", None)
+    return f"an engine for {dialect}" if dialect else f"a {type(value).__name__}"
+
+
+def _missing() -> DriverMissing:
+    return DriverMissing(
+        'PostgreSQL needs psycopg 3, which is not installed: pip install "tallystick[postgres]"'
+    )

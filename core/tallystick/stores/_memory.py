@@ -1,0 +1,352 @@
+"""A store in dictionaries: for tests, demos and scripts that need no past. Not a mock."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+from tallystick._acts import Act, Claim, EventRow, Find, Found, Page, Settle, Start
+from tallystick._model import Halt, Row, at
+from tallystick._ports import AnyAct, Applied, Lent
+from tallystick._rules import Vote, fresh_row, lapsed
+from tallystick.errors import InvalidPolicy, LedgerClosed
+from tallystick.stores import _scripts
+from tallystick.stores._clock import wall_micros
+
+A = TypeVar("A")
+Undo = Callable[[], Any]
+_OPEN = ("pending", "approved", "running", "in_doubt")
+
+
+class Shelf:
+    """What several ledgers of one process may share under one name."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.rows: dict[bytes, Row] = {}
+        self.twins: dict[bytes, list[bytes]] = {}
+        self.events: dict[bytes, list[EventRow]] = {}
+        self.items: dict[tuple[bytes, str], tuple[int, int | None, str, bool]] = {}
+        self.ballots: dict[tuple[bytes, int], dict[str, bytes]] = {}
+        self.stops: dict[tuple[str | None, str | None, str | None], Halt] = {}
+        self.workers: set[str] = set()
+        self.dead: set[str] = set()
+        self.watchers: list[Callable[[Sequence[bytes] | None], None]] = []
+
+
+_SHELVES: WeakValueDictionary[str, Shelf] = WeakValueDictionary()
+
+
+class MemoryStore:
+    """
+    Effects of this process, forgotten when it ends.
+
+    Ledgers opened with the same *name* share their effects, so a "restart" can be tried in one
+    process; without a name a store is its own.
+    """
+
+    immediate = True
+    local = True
+
+    def __init__(self, name: str | None = None) -> None:
+        shelf = _SHELVES.get(name) if name else None
+        self._shelf = shelf if shelf is not None else Shelf()
+        if name:
+            _SHELVES[name] = self._shelf
+        self._worker = uuid.uuid4().hex
+        self._closed = False
+        self.shift = 0
+        self._shelf.workers.add(self._worker)
+
+    def apply(self, acts: Sequence[AnyAct]) -> Applied:
+        if self._closed:
+            raise LedgerClosed("this ledger was closed; open a new one")
+        touched: list[tuple[bytes, bool]] = []
+        with self._shelf.lock:
+            tx = MemoryTx(self._shelf, wall_micros() + self.shift)
+            try:
+                if len(acts) == 1:
+                    answers = [_scripts.perform(tx, acts[0], touched)]
+                else:
+                    answers = _scripts.perform_group(tx, acts, touched)
+            except BaseException:
+                tx.undo()
+                raise
+        return Applied(answers, touched)
+
+    def read(self, act: Act[A]) -> A:
+        if self._closed:
+            raise LedgerClosed("this ledger was closed; open a new one")
+        with self._shelf.lock:
+            answer: A = _scripts.answer(MemoryTx(self._shelf, wall_micros() + self.shift), act)
+            return answer
+
+    def worker(self) -> str:
+        return self._worker
+
+    def lend(self, connection: Any) -> AbstractContextManager[Lent]:
+        raise InvalidPolicy("a TRANSACTIONAL effect needs a ledger in a database, not memory://")
+
+    def alend(self, connection: Any) -> AbstractAsyncContextManager[Lent]:
+        raise InvalidPolicy("a TRANSACTIONAL effect needs a ledger in a database, not memory://")
+
+    def beats(self) -> float | None:
+        return None
+
+    def beat(self) -> None:
+        self._shelf.workers.add(self._worker)
+
+    def lively(self) -> bool:
+        return True
+
+    def publish(self, keys: Sequence[bytes]) -> None:
+        for wake in list(self._shelf.watchers):
+            wake(keys)
+
+    def watch(self, wake: Callable[[Sequence[bytes] | None], None]) -> Callable[[], None]:
+        self._shelf.watchers.append(wake)
+        return lambda: self._shelf.watchers.remove(wake)
+
+    def close(self) -> None:
+        self._closed = True
+        with self._shelf.lock:
+            self._shelf.workers.discard(self._worker)
+            self._shelf.dead.add(self._worker)
+
+
+class MemoryTx:
+    """One transaction on a shelf, under its lock; every write can be undone."""
+
+    def __init__(self, shelf: Shelf, now: int) -> None:
+        self._shelf = shelf
+        self._now = now
+        self._undo: list[Undo] = []
+
+    def undo(self) -> None:
+        """Take back everything that this transaction wrote."""
+        for step in reversed(self._undo):
+            step()
+
+    def _put(self, place: dict[Any, Any], key: Any, value: Any) -> None:
+        if key in place:
+            old = place[key]
+            self._undo.append(lambda: place.__setitem__(key, old))
+        else:
+            self._undo.append(lambda: place.pop(key, None))
+        place[key] = value
+
+    def _drop(self, place: dict[Any, Any], key: Any) -> bool:
+        if key not in place:
+            return False
+        old = place.pop(key)
+        self._undo.append(lambda: place.__setitem__(key, old))
+        return True
+
+    def now(self) -> int:
+        return self._now
+
+    def claim(self, claims: Sequence[Claim]) -> list[Found]:
+        return [self._claim(c) for c in claims]
+
+    def _claim(self, c: Claim) -> Found:
+        row = self._shelf.rows.get(c.key)
+        if row is not None:
+            if row.nonce == c.nonce:
+                return Found(True, row, True, self._now)
+            return Found(False, row, self.alive(row.holder), self._now)
+        if self._shelf.stops and self._stopped(c.tenant, c.tool, c.workflow, fresh=True):
+            return Found(False, None, False, self._now, halted=True)
+        twins = self._shelf.twins.get(c.twin)
+        if twins and c.suspect != "run":
+            return Found(False, None, False, self._now, twin=twins[-1])
+        row = fresh_row(c, self._now)
+        self._put(self._shelf.rows, c.key, row)
+        self._put(self._shelf.twins, c.twin, [*twins, c.key] if twins else [c.key])
+        return Found(True, row, True, self._now, twin=twins[-1] if twins else None)
+
+    def _stopped(self, tenant: str, tool: str, workflow: str, *, fresh: bool) -> bool:
+        return any(
+            (h.tenant is None or h.tenant == tenant)
+            and (h.tool is None or h.tool == tool)
+            and (h.workflow is None or h.workflow == workflow)
+            and (fresh or h.mode == "halt")
+            for h in self._shelf.stops.values()
+        )
+
+    def settle(self, settles: Sequence[Settle]) -> list[bool | None]:
+        return [self._settle(s) for s in settles]
+
+    def _settle(self, s: Settle) -> bool | None:
+        row = self._shelf.rows.get(s.key)
+        if (
+            row is None
+            or row.tenant != s.tenant
+            or row.status != "running"
+            or row.epoch != s.epoch
+            or row.nonce != s.nonce
+        ):
+            return None
+        after = row._replace(
+            status=s.status,
+            result=s.result,
+            result_digest=s.result_digest,
+            result_note=s.note,
+            error=s.error,
+            changed_at=self._now,
+        )
+        self._put(self._shelf.rows, s.key, after)
+        return row.awaited
+
+    def start(self, act: Start) -> Row | None:
+        row = self._shelf.rows.get(act.key)
+        if row is None or row.tenant != act.tenant:
+            return None
+        seen = row.status == act.status and row.epoch == act.epoch and row.shown == act.shown
+        if not seen or (row.status == "running" and self.alive(row.holder)):
+            return None
+        if row.status == "approved" and lapsed(row, self._now):
+            return None
+        if self._stopped(row.tenant, row.tool, row.workflow, fresh=row.attempt == 0):
+            return None
+        after = row._replace(
+            status="running",
+            holder=act.holder,
+            nonce=act.nonce,
+            epoch=row.epoch + 1,
+            attempt=row.attempt + 1,
+            started_at=row.started_at or self._now,
+            changed_at=self._now,
+            error=None,
+            result_note=None,
+        )
+        self._put(self._shelf.rows, act.key, after)
+        return after
+
+    def load(self, tenant: str, key: bytes) -> Row | None:
+        return self.look(tenant, key)
+
+    def look(self, tenant: str, key: bytes) -> Row | None:
+        row = self._shelf.rows.get(key)
+        return row if row is not None and row.tenant == tenant else None
+
+    def change(self, row: Row, columns: dict[str, Any]) -> None:
+        self._put(self._shelf.rows, row.key, row._replace(**columns))
+
+    def append(self, event: EventRow) -> None:
+        chain = self._shelf.events.get(event.key, [])
+        self._put(self._shelf.events, event.key, [*chain, event])
+
+    def open_item(self, row: Row, kind: str, note: str, at: int, due: int | None) -> None:
+        if (row.key, kind) not in self._shelf.items:
+            self._put(self._shelf.items, (row.key, kind), (at, due, note, False))
+
+    def close_items(self, key: bytes, kinds: Iterable[str]) -> None:
+        for kind in kinds:
+            self._drop(self._shelf.items, (key, kind))
+
+    def notified(self, key: bytes, kind: str) -> None:
+        item = self._shelf.items.get((key, kind))
+        if item is not None:
+            self._put(self._shelf.items, (key, kind), (*item[:3], True))
+
+    def put_vote(self, row: Row, by: str, digest: bytes, reason: str, at: int) -> None:
+        place = (row.key, row.epoch)
+        ballots = self._shelf.ballots.get(place, {})
+        self._put(self._shelf.ballots, place, {**ballots, by: digest})
+
+    def votes(self, row: Row) -> list[Vote]:
+        rounds = [r for k, r in self._shelf.ballots if k == row.key and r <= row.epoch]
+        ballots = self._shelf.ballots.get((row.key, max(rounds, default=-1)), {})
+        if row.status == "pending":
+            ballots = self._shelf.ballots.get((row.key, row.epoch), {})
+        return [Vote(by=by, digest=digest) for by, digest in ballots.items()]
+
+    def alive(self, holder: str | None) -> bool:
+        return holder in self._shelf.workers
+
+    def put_halt(self, halt: Halt, at: int) -> None:
+        self._put(self._shelf.stops, (halt.tenant, halt.tool, halt.workflow), _timed(halt, at))
+
+    def lift_halt(self, tenant: str | None, tool: str | None, workflow: str | None) -> int:
+        return int(self._drop(self._shelf.stops, (tenant, tool, workflow)))
+
+    def halts(self, tenant: str | None) -> list[Halt]:
+        return [h for h in self._shelf.stops.values() if h.tenant in (None, tenant)]
+
+    def last_event(self, key: bytes) -> EventRow | None:
+        return next(reversed(self._shelf.events.get(key, [])), None)
+
+    def beat(self, worker: str) -> None:
+        self._shelf.workers.add(worker)
+
+    def dead(self) -> list[str]:
+        return sorted(self._shelf.dead)
+
+    def held(self, worker: str, limit: int) -> list[Row]:
+        rows = (r for r in self._shelf.rows.values() if r.holder == worker)
+        return [r for r in rows if r.status == "running"][:limit]
+
+    def bury(self, worker: str) -> None:
+        self._shelf.workers.discard(worker)
+        self._shelf.dead.discard(worker)
+
+    def await_(self, tenant: str, key: bytes) -> None:
+        row = self.look(tenant, key)
+        if row is not None and row.status in _OPEN and not row.awaited:
+            self._put(self._shelf.rows, key, row._replace(awaited=True))
+
+    def find(self, act: Find) -> list[Row]:
+        found: list[Row] = []
+        for row in reversed(self._shelf.rows.values()):
+            if (
+                row.tenant == act.tenant
+                and (act.prefix is None or row.key.hex().startswith(act.prefix))
+                and (act.workflow is None or row.workflow == act.workflow)
+                and (act.tool is None or row.tool == act.tool)
+                and (act.status is None or row.status == act.status)
+            ):
+                found.append(row)
+                if len(found) == act.limit:
+                    break
+        return found
+
+    def history(self, tenant: str, key: bytes) -> list[EventRow]:
+        row = self._shelf.rows.get(key)
+        if row is not None and row.tenant != tenant:
+            return []
+        return list(self._shelf.events.get(key, []))
+
+    def inbox(
+        self, tenant: str | None, limit: int, *, unnotified: bool
+    ) -> list[tuple[str, int, int | None, str, Row]]:
+        items = [
+            (kind, opened, due, note, self._shelf.rows[key])
+            for (key, kind), (opened, due, note, told) in self._shelf.items.items()
+            if not (unnotified and told)
+        ]
+        mine = [i for i in items if tenant is None or i[4].tenant == tenant]
+        return sorted(mine, key=lambda i: i[1])[:limit]
+
+    def page(self, act: Page) -> list[tuple[int, Row, list[EventRow]]]:
+        rows = [r for r in self._shelf.rows.values() if r.tenant == act.tenant]
+        return [
+            (n, row, self._shelf.events.get(row.key, []))
+            for n, row in enumerate(rows, 1)
+            if n > act.after
+        ][: act.limit]
+
+
+def _timed(halt: Halt, micros: int) -> Halt:
+    return Halt(
+        tenant=halt.tenant,
+        tool=halt.tool,
+        workflow=halt.workflow,
+        mode=halt.mode,
+        by=halt.by,
+        reason=halt.reason,
+        at=at(micros),
+    )

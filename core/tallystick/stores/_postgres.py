@@ -1,0 +1,339 @@
+"""
+Effects in PostgreSQL, through psycopg 3: for more than one machine.
+
+A claim or a settle is one statement in one round trip, alone or for a whole group. Everything is
+judged by the database's clock: a worker is one row whose heartbeat keeps it alive. Nothing depends
+on a single writer process, and losing a connection in the middle of a commit only means asking
+again: every act carries the nonce that says "that was mine".
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from typing import Any, TypeVar
+
+import psycopg
+import sqlalchemy
+import tenacity
+
+from tallystick._acts import Act, Claim, Found, Settle
+from tallystick._model import Row
+from tallystick._ports import AnyAct, Applied, Lent
+from tallystick.errors import LedgerClosed, LedgerError, StoreUnavailable
+from tallystick.stores import _schema, _scripts
+from tallystick.stores._errors import translate
+from tallystick.stores._lend import alend, lend
+from tallystick.stores._listen import CHANNEL, Listener
+from tallystick.stores._sql import (
+    CLAIM_FIELDS,
+    CLAIM_MANY,
+    POSTGRES,
+    SETTLE_FIELDS,
+    SETTLE_MANY,
+    single,
+    unnest,
+)
+from tallystick.stores._tx import Overtaken, SqlTx, granted, holding, inserted
+
+A = TypeVar("A")
+_IDLE_READERS = 8
+_INHERITED: list[Any] = []
+
+_STATEMENTS = {
+    **POSTGRES.statements(),
+    "claim_one": POSTGRES.say(CLAIM_MANY, want=single(CLAIM_FIELDS)),
+    "claim_many": POSTGRES.say(CLAIM_MANY, want=unnest(CLAIM_FIELDS)),
+    "settle_many": POSTGRES.say(SETTLE_MANY, want=unnest(SETTLE_FIELDS)),
+    "clock": POSTGRES.say("SELECT {now}"),
+    "publish": "SELECT pg_notify(%(channel)s, k) FROM unnest(CAST(%(keys)s AS text[])) AS k",
+}
+
+
+class PostgresTx(SqlTx):
+    """One transaction (or one statement) on the server."""
+
+    dialect = POSTGRES
+    statements = _STATEMENTS
+
+    def __init__(self, execute: Any, lease: int, shift: int) -> None:
+        super().__init__(execute)
+        self._words = {"lease": lease, "shift": shift}
+        self._moment: int | None = None
+
+    def _facts(self) -> dict[str, Any]:
+        return self._words
+
+    def now(self) -> int:
+        if self._moment is None:
+            self._moment = int(self.run("clock").fetchone()[0])
+        return self._moment
+
+    def alive(self, holder: str | None) -> bool:
+        return holder is not None and bool(self.run("alive", worker=holder).fetchone()[0])
+
+    def claim(self, claims: Sequence[Claim]) -> list[Found]:
+        if len(claims) == 1:
+            found = self.run("claim_one", **_claim_params(claims[0])).fetchall()
+        else:
+            rows = [_claim_params(c) for c in claims]
+            columns = {name: [row[name] for row in rows] for name in CLAIM_FIELDS}
+            found = self.run("claim_many", **columns).fetchall()
+        by_nonce = {row[0]: row for row in found}
+        return [_found(c, by_nonce[c.nonce]) for c in claims]
+
+    def settle(self, settles: Sequence[Settle]) -> list[bool | None]:
+        if len(settles) == 1:
+            return [self._settle(settles[0])]
+        columns = {name: [getattr(s, name) for s in settles] for name in SETTLE_FIELDS}
+        matched = {row[0]: bool(row[1]) for row in self.run("settle_many", **columns).fetchall()}
+        return [matched.get(s.nonce) for s in settles]
+
+    def beat(self, worker: str) -> None:
+        self.run("beat", worker=worker, host=socket.gethostname(), pid=os.getpid())
+
+    def dead(self) -> list[str]:
+        return [row[0] for row in self.run("dead").fetchall()]
+
+
+def _claim_params(claim: Claim) -> dict[str, Any]:
+    return claim._asdict() | {"attempt": int(claim.status == "running")}
+
+
+def _found(claim: Claim, row: Any) -> Found:
+    _, created, now, halted, twin, alive, *effect = row
+    if created is not None:
+        return inserted(claim, created, twin)
+    if effect[0] is not None:
+        return granted(claim, Row._make(effect), now, twin, alive=bool(alive))
+    return Found(False, None, False, now, halted=halted, twin=twin if claim.suspect != "run" else None)
+
+
+class PostgresStore:
+    """The store behind ``postgresql://``."""
+
+    immediate = False
+    local = False
+
+    def __init__(
+        self,
+        engine: sqlalchemy.Engine,
+        *,
+        create: bool = False,
+        lease: float = 15.0,
+        owned: bool = False,
+        patience: float = 30.0,
+    ) -> None:
+        self.engine = engine
+        self._owned = owned
+        self.shift = 0
+        self._lease = int(lease * 1_000_000)
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._reset()
+        try:
+            _schema.ensure(engine, create=create)
+        except (psycopg.Error, sqlalchemy.exc.DBAPIError) as error:
+            raise _explained(error) from error
+
+    def _reset(self) -> None:
+        self._id = uuid.uuid4().hex
+        self._writer: psycopg.Connection[Any] | None = None
+        self._readers: deque[psycopg.Connection[Any]] = deque()
+        self._registered = False
+        self._beaten = 0.0
+        self._closed = False
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """A connection of its own, outside the engine's pool, in autocommit."""
+        try:
+            fairy = self.engine.raw_connection()
+        except sqlalchemy.exc.DBAPIError as error:
+            raise (error.orig or error) from error
+        raw: Any = fairy.driver_connection
+        fairy.detach()
+        raw.rollback()
+        raw.autocommit = True
+        return raw
+
+    def _tx(self, db: psycopg.Connection[Any]) -> PostgresTx:
+        return PostgresTx(_execute(db), self._lease, self.shift)
+
+    def apply(self, acts: Sequence[AnyAct]) -> Applied:
+        """Each statement commits by itself; a lost connection is asked again until it answers."""
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_again),
+            stop=tenacity.stop_after_delay(self._patience),
+            wait=tenacity.wait_exponential(multiplier=0.02, max=1.0) + tenacity.wait_random(0, 0.05),
+            reraise=True,
+        )
+        for attempt in retrying:
+            with attempt, self._lock, self._translated():
+                return self._apply(acts)
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        if self._closed:
+            raise LedgerClosed("this ledger was closed; open a new one")
+        try:
+            yield
+        except psycopg.Error as error:
+            ours = _explained(error)
+            if isinstance(ours, StoreUnavailable) and self._writer is not None:
+                self._writer.close()
+                self._writer = None
+            raise ours from error
+
+    def _apply(self, acts: Sequence[AnyAct]) -> Applied:
+        if self._writer is None or self._writer.closed:
+            self._writer = self.connect()
+        db = self._writer
+        if holding(acts) and not self._registered:
+            before = time.monotonic()
+            self._tx(db).beat(self._id)
+            self._registered, self._beaten = True, before
+        touched: list[tuple[bytes, bool]] = []
+        answers: list[Any] = [None] * len(acts)
+        order = sorted(range(len(acts)), key=lambda i: getattr(acts[i], "key", b""))
+        claims = [(i, a) for i in order if isinstance(a := acts[i], Claim)]
+        settles = [(i, a) for i in order if isinstance(a := acts[i], Settle)]
+        if claims:
+            for (i, _), found in zip(claims, self._tx(db).claim([a for _, a in claims]), strict=True):
+                answers[i] = found
+        if settles:
+            matched = self._tx(db).settle([a for _, a in settles])
+            for (i, act), ok in zip(settles, matched, strict=True):
+                answers[i] = self._settled(db, act, ok, touched)
+        for i in order:
+            if not isinstance(acts[i], Claim | Settle):
+                with db.transaction():
+                    answers[i] = _scripts.perform(self._tx(db), acts[i], touched)
+        return Applied(answers, touched)
+
+    def _settled(
+        self, db: psycopg.Connection[Any], act: Settle, ok: bool | None, touched: Any
+    ) -> Any:
+        if ok is not None:
+            return _scripts.settle(self._tx(db), act, ok, touched)
+        with db.transaction():
+            return _scripts.settle(self._tx(db), act, None, touched)
+
+    def read(self, act: Act[A]) -> A:
+        with self._reader() as db:
+            answer: A = _scripts.answer(self._tx(db), act)
+        return answer
+
+    @contextmanager
+    def _reader(self) -> Iterator[psycopg.Connection[Any]]:
+        if self._closed:
+            raise LedgerClosed("this ledger was closed; open a new one")
+        db: psycopg.Connection[Any] | None = None
+        try:
+            db = self._idle() or self.connect()
+            yield db
+        except BaseException as error:
+            if db is not None:
+                db.close()
+            if isinstance(error, psycopg.Error):
+                raise _explained(error) from error
+            raise
+        if self._closed or len(self._readers) >= _IDLE_READERS:
+            db.close()
+        else:
+            self._readers.append(db)
+
+    def _idle(self) -> psycopg.Connection[Any] | None:
+        while self._readers:
+            try:
+                db = self._readers.pop()
+            except IndexError:  # another thread was faster
+                return None
+            if not db.broken and not db.closed:
+                return db
+            db.close()
+        return None
+
+    def lent(self, execute: Any) -> PostgresTx:
+        """A transaction over a caller's own connection, which the caller commits."""
+        if not self._registered:
+            self.beat()
+        return PostgresTx(execute, self._lease, self.shift)
+
+    def worker(self) -> str:
+        return self._id
+
+    def lend(self, connection: Any) -> AbstractContextManager[Lent]:
+        return lend(self, connection)
+
+    def alend(self, connection: Any) -> AbstractAsyncContextManager[Lent]:
+        return alend(self, connection)
+
+    def beats(self) -> float | None:
+        return self._lease / 4_000_000
+
+    def beat(self) -> None:
+        """Say that this worker lives, on a connection that no other work can block."""
+        before = time.monotonic()
+        with self._reader() as db:
+            self._tx(db).beat(self._id)
+        self._registered, self._beaten = True, before
+
+    def lively(self) -> bool:
+        return time.monotonic() - self._beaten < self._lease / 1_500_000
+
+    def publish(self, keys: Sequence[bytes]) -> None:
+        try:
+            with self._reader() as db:
+                db.execute(
+                    _STATEMENTS["publish"],
+                    {"channel": CHANNEL, "keys": [key.hex() for key in keys]},
+                )
+        except LedgerError:
+            return  # a hint; waiters look by themselves every second
+
+    def watch(self, wake: Callable[[Sequence[bytes] | None], None]) -> Callable[[], None]:
+        return Listener(self.connect, wake).end
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            while self._readers:
+                self._readers.pop().close()
+            if self._writer is not None:
+                self._writer.close()
+            if self._owned:
+                self.engine.dispose()
+
+    def forked(self) -> None:
+        """In a forked child: a new worker with new connections; the parent's stay untouched."""
+        _INHERITED.extend([self._writer, *self._readers])
+        closed = self._closed
+        self._lock = threading.Lock()
+        self._reset()
+        self._closed = closed
+
+
+def _execute(db: psycopg.Connection[Any]) -> Any:
+    return lambda sql, params: db.execute(sql, params, binary=True)
+
+
+def _again(error: BaseException) -> bool:
+    """Whether applying the same acts again may succeed: they carry nonces, so it is safe."""
+    if isinstance(error, Overtaken):
+        return True
+    cause = error.__cause__
+    clash = str(getattr(cause, "sqlstate", None) or "").startswith(("40", "23505"))
+    return clash or isinstance(error, StoreUnavailable)
+
+
+def _explained(error: BaseException) -> BaseException:
+    if isinstance(error, sqlalchemy.exc.DBAPIError) and error.orig is not None:
+        error = error.orig
+    return translate(error)

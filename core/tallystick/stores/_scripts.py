@@ -1,0 +1,334 @@
+"""
+Every act said once, as a function of a transaction.
+
+A script reads, lets a pure rule decide, and writes what the rule said; the three stores differ only
+in what a transaction is. The two acts of the straight path, claim and settle, are a transaction's
+own methods, because each is a single statement there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from tallystick import _acts as acts
+from tallystick import _points
+from tallystick import _rules as rules
+from tallystick._keys import VERSION, hashed
+from tallystick._model import Row
+from tallystick._ports import Tx
+from tallystick._views import effect_of, event_of, item_of
+
+Touched = list[tuple[bytes, bool]]
+
+
+def apply(tx: Tx, row: Row, change: rules.Change, touched: Touched) -> Row:
+    """Write a change: columns, event, inbox; the row as it is afterwards."""
+    now = tx.now()
+    columns = dict(change.columns)
+    if "status" in columns:
+        columns["changed_at"] = now
+    event = rules.chained(row, change, now, columns.get("epoch", row.epoch))
+    columns |= {"events": event.n, "head": event.hash}
+    tx.change(row, columns)
+    tx.append(event)
+    tx.close_items(row.key, change.closes)
+    after = row._replace(**columns)
+    if change.opens is not None:
+        tx.open_item(after, change.opens, change.note, now, change.due)
+    if "status" in columns:
+        touched.append((row.key, row.awaited))
+    return after
+
+
+def ask(tx: Tx, act: acts.Ask, touched: Touched) -> acts.Found:
+    found = tx.claim([act.claim])[0]
+    row = tx.load(act.claim.tenant, act.claim.key) if found.fresh else None
+    if row is None:
+        return found
+    if row.events:  # our own commit, whose answer was lost
+        return acts.Found(False, row, True, found.now)
+    change = rules.asked(act.actor, row.shown, act.kind, act.note, row.approval_until)
+    return acts.Found(False, apply(tx, row, change, touched), True, found.now)
+
+
+def start(tx: Tx, act: acts.Start, touched: Touched) -> acts.Found:
+    before = tx.load(act.tenant, act.key)
+    if before is not None and before.nonce == act.nonce:
+        return acts.Found(True, before, True, tx.now())
+    row = tx.start(act)
+    if row is None or before is None:
+        return _refused(tx, act, before)
+    row = apply(tx, row, rules.started(act.actor, before, act.reason), touched)
+    touched.append((row.key, row.awaited))
+    return acts.Found(True, row, True, tx.now())
+
+
+def _refused(tx: Tx, act: acts.Start, row: Row | None) -> acts.Found:
+    """Explain a refused start; a halt is the reason when nothing else is."""
+    now = tx.now()
+    if row is None:
+        return acts.Found(False, None, False, now)
+    alive = tx.alive(row.holder)
+    as_seen = row.status == act.status and row.epoch == act.epoch
+    free = row.status != "running" or not alive
+    if as_seen and free and not (row.status == "approved" and rules.lapsed(row, now)):
+        return acts.Found(False, None, False, now, halted=True)
+    return acts.Found(False, row, alive, now)
+
+
+def settle(tx: Tx, act: acts.Settle, matched: bool | None, touched: Touched) -> acts.Settled:
+    """Finish a settle whose statement matched (or did not match) a running row."""
+    if matched is not None:
+        touched.append((act.key, matched))
+        return acts.Settled("applied")
+    row = tx.load(act.tenant, act.key)
+    if row is None:
+        return acts.Settled("fenced")
+    if row.status == act.status and row.epoch == act.epoch and row.nonce == act.nonce:
+        return acts.Settled("applied", row)  # our own commit, whose answer was lost
+    change = rules.settle_late(row, act)
+    late = "status" in change.columns
+    return acts.Settled("late" if late else "fenced", apply(tx, row, change, touched))
+
+
+def doubt(tx: Tx, act: acts.Doubt, touched: Touched) -> Row | None:
+    row = tx.load(act.tenant, act.key)
+    if row is None:
+        return None
+    change = rules.doubt(row, act, tx.alive(row.holder))
+    return apply(tx, row, change, touched) if change else row
+
+
+def release(tx: Tx, act: acts.Release, touched: Touched) -> bool:
+    row = tx.load(act.tenant, act.key)
+    change = rules.release(row, act) if row else None
+    if row is None or change is None:
+        return False
+    apply(tx, row, change, touched)
+    return True
+
+
+def lapse(tx: Tx, act: acts.Lapse, touched: Touched) -> Row | None:
+    row = tx.load(act.tenant, act.key)
+    change = rules.lapse(row, act.actor, tx.now()) if row else None
+    return apply(tx, row, change, touched) if row and change else row
+
+
+def ask_again(tx: Tx, act: acts.AskAgain, touched: Touched) -> Row | None:
+    row = tx.load(act.tenant, act.key)
+    change = rules.ask_again(row, act, tx.now()) if row else None
+    return apply(tx, row, change, touched) if row and change else None
+
+
+def decide(tx: Tx, act: acts.Decide, touched: Touched) -> acts.Decided:
+    row = lapse(tx, acts.Lapse(key=act.key, tenant=act.tenant, actor="clock"), touched)
+    if row is None:
+        return acts.Decided(None, "it does not exist")
+    votes = tx.votes(row)
+    change = rules.decide(row, act, votes, tx.now())
+    if isinstance(change, str):
+        again = not act.approve and _mine(tx, row, "denied", act.by, act.reason)
+        return acts.Decided(row, None if again else change or None, len(votes))
+    if act.approve:
+        tx.put_vote(row, act.by, rules.bound(row, act), act.reason, tx.now())
+    return acts.Decided(apply(tx, row, change, touched), None, len(votes) + 1)
+
+
+def resolve(tx: Tx, act: acts.Resolve, touched: Touched) -> acts.Decided:
+    row = tx.load(act.tenant, act.key)
+    if row is None:
+        return acts.Decided(None, "it does not exist")
+    change = rules.resolve(row, act, tx.now())
+    if isinstance(change, str):
+        again = _mine(tx, row, "resolved", act.by, act.reason)
+        return acts.Decided(row, None if again else change)
+    return acts.Decided(apply(tx, row, change, touched))
+
+
+def _mine(tx: Tx, row: Row, kind: str, by: str, reason: str) -> bool:
+    """Whether the last thing that happened is this very deed, whose answer was lost."""
+    last = tx.last_event(row.key)
+    return (
+        last is not None
+        and (last.kind, last.actor) == (kind, by)
+        and json.loads(last.detail).get("reason") == reason
+    )
+
+
+def cancel(tx: Tx, act: acts.Cancel, touched: Touched) -> acts.Decided:
+    row = tx.load(act.tenant, act.key)
+    if row is None:
+        return acts.Decided(None, "it does not exist")
+    change = rules.cancel(row, act)
+    if isinstance(change, str):
+        return acts.Decided(row, change)
+    return acts.Decided(apply(tx, row, change, touched))
+
+
+def observe(tx: Tx, act: acts.Observe, touched: Touched) -> None:
+    row = tx.load(act.tenant, act.key)
+    if row is not None:
+        note = str(act.detail.get("reason", ""))
+        change = rules.Change(
+            event=act.kind, actor=act.actor, detail=act.detail, opens=act.inbox, note=note
+        )
+        apply(tx, row, change, touched)
+
+
+def notified(tx: Tx, act: acts.Notified, touched: Touched) -> None:
+    tx.notified(act.key, act.kind)
+
+
+def put_halt(tx: Tx, act: acts.PutHalt, touched: Touched) -> None:
+    tx.put_halt(act.halt, tx.now())
+    scope = {k: v for k, v in asdict(act.halt).items() if k != "at"}
+    _tell(tx, act.halt.tenant, act.halt.mode, act.halt.by, scope)
+
+
+def lift_halt(tx: Tx, act: acts.LiftHalt, touched: Touched) -> int:
+    lifted = tx.lift_halt(act.tenant, act.tool, act.workflow)
+    if lifted:
+        scope = {"tool": act.tool, "workflow": act.workflow, "reason": act.reason}
+        _tell(tx, act.tenant, "lifted", act.by, scope)
+    return lifted
+
+
+def halts_chain(tenant: str | None) -> bytes:
+    """The key of the chain of events that records a tenant's halts."""
+    return hashed(VERSION, b"halts", (tenant or "").encode(), b"all" if tenant is None else b"one")
+
+
+def _tell(tx: Tx, tenant: str | None, kind: str, by: str, detail: dict[str, Any]) -> None:
+    key = halts_chain(tenant)
+    last = tx.last_event(key)
+    previous, n = (last.hash, last.n + 1) if last else (rules.GENESIS, 1)
+    change = rules.Change(event=kind, actor=by)
+    text = json.dumps(detail, sort_keys=True, separators=(",", ":"))
+    tx.append(rules.link(previous, key, n, change, tx.now(), 0, text))
+
+
+def bury(tx: Tx, act: acts.Bury, touched: Touched) -> None:
+    tx.bury(act.worker)
+
+
+def sweep(tx: Tx, act: acts.Sweep, touched: Touched) -> int:
+    found = 0
+    for worker in tx.dead() if act.dead is None else act.dead:
+        rows = tx.held(worker, act.limit - found) if found < act.limit else []
+        for row in rows:
+            change = rules.doubt(
+                row,
+                acts.Doubt(
+                    key=row.key,
+                    tenant=row.tenant,
+                    epoch=row.epoch,
+                    nonce=None,
+                    actor=act.actor,
+                    error=None,
+                    reason=f"its worker {worker[:8]} died during attempt {row.attempt}",
+                ),
+                tx.alive(worker),
+            )
+            if change is not None:
+                apply(tx, row, change, touched)
+                found += 1
+        if not rows and not tx.alive(worker):
+            tx.bury(worker)
+    return found
+
+
+def look(tx: Tx, act: acts.Look) -> acts.Found:
+    row = tx.look(act.tenant, act.key)
+    alive = row is not None and row.status == "running" and tx.alive(row.holder)
+    return acts.Found(False, row, alive, tx.now())
+
+
+def await_(tx: Tx, act: acts.Look, touched: Touched) -> acts.Found:
+    tx.await_(act.tenant, act.key)
+    return look(tx, act)
+
+
+_SCRIPTS: dict[type, Callable[[Tx, Any, Touched], Any]] = {
+    acts.Ask: ask,
+    acts.Start: start,
+    acts.Doubt: doubt,
+    acts.Release: release,
+    acts.Lapse: lapse,
+    acts.AskAgain: ask_again,
+    acts.Decide: decide,
+    acts.Resolve: resolve,
+    acts.Cancel: cancel,
+    acts.Observe: observe,
+    acts.Notified: notified,
+    acts.PutHalt: put_halt,
+    acts.LiftHalt: lift_halt,
+    acts.Bury: bury,
+    acts.Sweep: sweep,
+    acts.Look: await_,
+}
+
+_READS: dict[type, Callable[[Tx, Any], Any]] = {
+    acts.Look: look,
+    acts.Find: lambda tx, act: [effect_of(row) for row in tx.find(act)],
+    acts.History: lambda tx, act: [event_of(e) for e in tx.history(act.tenant, act.key)],
+    acts.Inbox: lambda tx, act: [
+        item_of(*item) for item in tx.inbox(act.tenant, act.limit, unnotified=act.unnotified)
+    ],
+    acts.Halts: lambda tx, act: tx.halts(act.tenant),
+    acts.Page: lambda tx, act: tx.page(act),
+    acts.Dead: lambda tx, act: tx.dead(),
+    acts.Clock: lambda tx, act: tx.now(),
+}
+
+
+def applied(act: Any) -> None:
+    """The point at which an act is done and not committed."""
+    if _points.armed:
+        _points.reach(f"{type(act).__name__}.applied")
+
+
+def perform(tx: Tx, act: Any, touched: Touched) -> Any:
+    """Apply one act."""
+    answer = _perform(tx, act, touched)
+    applied(act)
+    return answer
+
+
+def _perform(tx: Tx, act: Any, touched: Touched) -> Any:
+    if isinstance(act, acts.Claim):
+        return tx.claim([act])[0]
+    if isinstance(act, acts.Settle):
+        return settle(tx, act, tx.settle([act])[0], touched)
+    return _SCRIPTS[type(act)](tx, act, touched)
+
+
+def perform_group(tx: Tx, group: Sequence[Any], touched: Touched) -> list[Any]:
+    """
+    Apply acts in one order everywhere: claims, settles, the rest, each sorted by key.
+
+    Two processes that take their locks in the same order cannot deadlock.
+    """
+    answers: list[Any] = [None] * len(group)
+    order = sorted(range(len(group)), key=lambda i: getattr(group[i], "key", b""))
+    claims = [i for i in order if isinstance(group[i], acts.Claim)]
+    settles = [i for i in order if isinstance(group[i], acts.Settle)]
+    if claims:
+        for i, found in zip(claims, tx.claim([group[i] for i in claims]), strict=True):
+            answers[i] = found
+            applied(group[i])
+    if settles:
+        for i, ok in zip(settles, tx.settle([group[i] for i in settles]), strict=True):
+            answers[i] = settle(tx, group[i], ok, touched)
+            applied(group[i])
+    for i in order:
+        if not isinstance(group[i], acts.Claim | acts.Settle):
+            answers[i] = perform(tx, group[i], touched)
+    return answers
+
+
+def answer(tx: Tx, act: Any) -> Any:
+    """Answer a reading act."""
+    return _READS[type(act)](tx, act)

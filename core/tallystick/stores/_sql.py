@@ -1,0 +1,269 @@
+"""
+All the SQL, each statement with a name and a sentence.
+
+Written once for SQLite and PostgreSQL. ``:name`` is a parameter; ``{now}``, ``{alive}`` and
+``{lock}`` are the three things that the databases say differently. Nothing here goes beyond
+``INSERT … ON CONFLICT DO NOTHING``, ``UPDATE … RETURNING`` and one mutation per table and
+statement, so PostgreSQL's relatives can run it too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import get_type_hints
+
+from tallystick._acts import Claim, Settle
+from tallystick._model import Row
+
+COLUMNS = Row._fields
+_ROW = ", ".join(f"e.{name}" for name in COLUMNS)
+_OWN = ", ".join(COLUMNS)
+
+#: a halt concerns the effect ``{e}``; draining lets go on what has begun
+_HALTED = """EXISTS (SELECT 1 FROM tallystick_halt h
+       WHERE (h.tenant IS NULL OR h.tenant = {e}tenant)
+         AND (h.tool IS NULL OR h.tool = {e}tool)
+         AND (h.workflow IS NULL OR h.workflow = {e}workflow){mode})"""
+
+STATEMENTS = {
+    # -- the straight path --------------------------------------------------------------------
+    # Insert an effect unless its key is taken or a halt forbids it (SQLite; one row).
+    "claim": f"""
+INSERT INTO tallystick_effect (key, tenant, workflow, tool, call_id, guarantee, status, epoch,
+       attempt, holder, nonce, digest, shown, args, quorum, approval_until, facts, quiet,
+       key_lifetime, created_at, started_at, changed_at, events, awaited, scope, twin)
+SELECT :key, :tenant, :workflow, :tool, :call_id, :guarantee, :status, 1,
+       :attempt, :holder, :nonce, :digest, :shown, :args, :quorum, {{now}} + :expires, :facts,
+       :quiet, :key_lifetime, {{now}}, CASE WHEN :attempt = 1 THEN {{now}} END, {{now}}, 0, false,
+       :scope, :twin
+ WHERE NOT {_HALTED.format(e=":", mode="")}
+    ON CONFLICT (key) DO NOTHING""",
+    # Record an outcome, if the attempt is still its holder's.
+    "settle": """
+UPDATE tallystick_effect
+   SET status = :to, result = :result, result_digest = :result_digest, result_note = :note,
+       error = :error, changed_at = {now}
+ WHERE key = :key AND tenant = :tenant AND status = 'running' AND epoch = :epoch
+   AND nonce = :nonce
+RETURNING awaited""",
+    # Read an effect.
+    "look": f"SELECT {_ROW} FROM tallystick_effect e WHERE e.key = :key AND e.tenant = :tenant",
+    # -- beginning an attempt at what exists ---------------------------------------------------
+    # Binding, expiry, single use, liveness, halts and claim in one row update.
+    "start": f"""
+UPDATE tallystick_effect AS e
+   SET status = 'running', holder = :holder, nonce = :nonce, epoch = e.epoch + 1,
+       attempt = e.attempt + 1, started_at = coalesce(e.started_at, {{now}}),
+       changed_at = {{now}}, error = NULL, result_note = NULL
+ WHERE e.key = :key AND e.tenant = :tenant AND e.status = :status AND e.epoch = :epoch
+   AND e.shown = :shown
+   AND (e.status <> 'approved' OR e.approval_until IS NULL OR e.approval_until > {{now}})
+   AND (e.status <> 'running' OR NOT {{alive}})
+   AND NOT {_HALTED.format(e="e.", mode=" AND (h.mode = 'halt' OR e.attempt = 0)")}
+RETURNING {_OWN}""",
+    # Read an effect and keep others from changing it until the transaction ends.
+    "load": f"""
+SELECT {_ROW} FROM tallystick_effect e WHERE e.key = :key AND e.tenant = :tenant{{lock}}""",
+    # Whether any halt forbids a new effect.
+    "halted": f"SELECT {_HALTED.format(e=':', mode='')}",
+    # The newest effect of the same tool and arguments in the same workflow, under another key.
+    "twin": """
+SELECT key FROM tallystick_effect
+ WHERE scope = :scope AND twin = :twin AND key <> :key ORDER BY seq DESC LIMIT 1""",
+    # Ask whoever changes an unfinished effect to tell other processes.
+    "await": """
+UPDATE tallystick_effect SET awaited = true
+ WHERE key = :key AND tenant = :tenant AND NOT awaited
+   AND status IN ('pending', 'approved', 'running', 'in_doubt')""",
+    # -- events -------------------------------------------------------------------------------
+    # Add an event to a chain; (key, n) is the primary key.
+    "append": """
+INSERT INTO tallystick_event (key, n, kind, actor, at, epoch, detail, previous, hash)
+VALUES (:key, :n, :kind, :actor, :at, :epoch, :detail, :previous, :hash)""",
+    # Read a chain.
+    "history": """
+SELECT key, n, kind, actor, at, epoch, detail, previous, hash
+  FROM tallystick_event WHERE key = :key ORDER BY n""",
+    # Read the end of a chain.
+    "last_event": """
+SELECT key, n, kind, actor, at, epoch, detail, previous, hash
+  FROM tallystick_event WHERE key = :key ORDER BY n DESC LIMIT 1""",
+    # -- the inbox ----------------------------------------------------------------------------
+    # Show an effect to people, once per kind.
+    "open_item": """
+INSERT INTO tallystick_inbox (key, kind, tenant, opened_at, due_at, note, notified)
+VALUES (:key, :kind, :tenant, :at, :due, :note, false) ON CONFLICT (key, kind) DO NOTHING""",
+    # Take it out again.
+    "close_item": "DELETE FROM tallystick_inbox WHERE key = :key AND kind = :kind",
+    # The listeners heard of it.
+    "notified": "UPDATE tallystick_inbox SET notified = true WHERE key = :key AND kind = :kind",
+    # Read the inbox, oldest first.
+    "inbox": f"""
+SELECT i.kind, i.opened_at, i.due_at, i.note, {_ROW}
+  FROM tallystick_inbox i JOIN tallystick_effect e ON e.key = i.key
+ WHERE (:everyone OR i.tenant = :tenant) AND NOT (:unnotified AND i.notified)
+ ORDER BY i.opened_at, i.key LIMIT :limit""",
+    # -- decisions ----------------------------------------------------------------------------
+    # One person's approval in one round; (key, round, actor) is the primary key.
+    "put_vote": """
+INSERT INTO tallystick_vote (key, round, actor, digest, reason, at)
+VALUES (:key, :round, :actor, :digest, :reason, :at)""",
+    # The approvals of a pending effect's round, or else of its last round.
+    "votes": """
+SELECT actor, digest FROM tallystick_vote v
+ WHERE v.key = :key
+   AND v.round = CASE WHEN :pending THEN CAST(:round AS BIGINT) ELSE
+         (SELECT max(w.round) FROM tallystick_vote w WHERE w.key = :key) END
+ ORDER BY at, actor""",
+    # -- halts --------------------------------------------------------------------------------
+    # Forbid effects to start.
+    "put_halt": """
+INSERT INTO tallystick_halt (tenant, tool, workflow, mode, actor, reason, at)
+VALUES (:tenant, :tool, :workflow, :mode, :actor, :reason, :at)""",
+    # Allow again exactly what one halt forbade.
+    "lift_halt": """
+DELETE FROM tallystick_halt
+ WHERE coalesce(tenant, '') = coalesce(CAST(:tenant AS TEXT), '')
+   AND coalesce(tool, '') = coalesce(CAST(:tool AS TEXT), '')
+   AND coalesce(workflow, '') = coalesce(CAST(:workflow AS TEXT), '')""",
+    # Read the halts that concern a tenant.
+    "halts": """
+SELECT tenant, tool, workflow, mode, actor, reason, at FROM tallystick_halt
+ WHERE tenant IS NULL OR tenant = :tenant ORDER BY id""",
+    # -- workers ------------------------------------------------------------------------------
+    # A worker lives; remember where its rows begin when it is new.
+    "beat": """
+INSERT INTO tallystick_worker (id, host, pid, started_at, last_seen, first_seq)
+SELECT :worker, :host, :pid, {now}, {now}, coalesce(max(seq), 0) FROM tallystick_effect
+ WHERE true
+    ON CONFLICT (id) DO UPDATE SET last_seen = excluded.last_seen""",
+    # All workers that are known.
+    "workers": "SELECT id FROM tallystick_worker ORDER BY id",
+    # Workers whose lease ran out (PostgreSQL).
+    "dead": "SELECT id FROM tallystick_worker WHERE last_seen <= {now} - :lease ORDER BY id",
+    # Whether a worker's lease runs (PostgreSQL).
+    "alive": """
+SELECT EXISTS (SELECT 1 FROM tallystick_worker WHERE id = :worker AND last_seen > {now} - :lease)""",
+    # What a worker left running: rows it inserted, and rows whose attempt it began later.
+    "held": f"""
+SELECT {_ROW} FROM tallystick_effect e
+ WHERE e.holder = :worker AND e.status = 'running'
+   AND (e.seq >= (SELECT w.first_seq FROM tallystick_worker w WHERE w.id = :worker)
+        OR e.key IN (SELECT v.key FROM tallystick_event v
+                      WHERE v.actor = :worker AND v.kind = 'started'))
+ ORDER BY e.key LIMIT :limit{{lock}}""",
+    # Forget a worker.
+    "bury": "DELETE FROM tallystick_worker WHERE id = :worker",
+    # -- reading ------------------------------------------------------------------------------
+    # Effects, newest first.
+    "find": f"""
+SELECT {_ROW} FROM tallystick_effect e
+ WHERE e.tenant = :tenant{{where}} ORDER BY e.seq DESC LIMIT :limit""",
+    # Rows in the order they were written.
+    "page": f"""
+SELECT e.seq, {_ROW} FROM tallystick_effect e
+ WHERE e.tenant = :tenant AND e.seq > :after ORDER BY e.seq LIMIT :limit""",
+}
+
+#: Insert many effects and read what they met, in one statement (PostgreSQL).
+CLAIM_MANY = f"""
+WITH want AS ({{want}}),
+ins AS (
+  INSERT INTO tallystick_effect (key, tenant, workflow, tool, call_id, guarantee, status, epoch,
+         attempt, holder, nonce, digest, shown, args, quorum, approval_until, facts, quiet,
+         key_lifetime, created_at, started_at, changed_at, events, awaited, scope, twin)
+  SELECT w.key, w.tenant, w.workflow, w.tool, w.call_id, w.guarantee, w.status, 1,
+         w.attempt, CASE WHEN w.attempt = 1 THEN w.holder END, w.nonce, w.digest, w.shown, w.args,
+         w.quorum, {{now}} + w.expires, w.facts, w.quiet, w.key_lifetime, {{now}},
+         CASE WHEN w.attempt = 1 THEN {{now}} END, {{now}}, 0, false, w.scope, w.twin
+    FROM want w
+   WHERE NOT {_HALTED.format(e="w.", mode="")}
+     AND (w.suspect = 'run' OR NOT EXISTS (
+           SELECT 1 FROM tallystick_effect t
+            WHERE t.scope = w.scope AND t.twin = w.twin AND t.key <> w.key))
+   ORDER BY w.key
+      ON CONFLICT (key) DO NOTHING
+  RETURNING key, nonce, created_at)
+SELECT w.nonce, i.created_at, {{now}},
+       e.key IS NULL AND i.key IS NULL AND {_HALTED.format(e="w.", mode="")},
+       CASE WHEN w.call_id IS NOT NULL OR w.suspect <> 'run' THEN
+         (SELECT t.key FROM tallystick_effect t
+           WHERE t.scope = w.scope AND t.twin = w.twin AND t.key <> w.key
+           ORDER BY t.seq DESC LIMIT 1) END,
+       e.status = 'running' AND {{alive}},
+       {_ROW}
+  FROM want w
+  LEFT JOIN ins i ON i.key = w.key AND i.nonce = w.nonce
+  LEFT JOIN tallystick_effect e ON e.key = w.key AND e.tenant = w.tenant"""
+
+#: Record many outcomes in one statement (PostgreSQL).
+SETTLE_MANY = """
+UPDATE tallystick_effect e
+   SET status = w.status, result = w.result, result_digest = w.result_digest,
+       result_note = w.note, error = w.error, changed_at = {now}
+  FROM ({want}) w
+ WHERE e.key = w.key AND e.tenant = w.tenant AND e.status = 'running' AND e.epoch = w.epoch
+   AND e.nonce = w.nonce
+RETURNING e.nonce, e.awaited"""
+
+_TYPES = {"bytes": "bytea", "int": "bigint", "str": "text"}
+_PARAMETER = re.compile(r"(?<![:\w]):(\w+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """The things that a database says in its own way."""
+
+    now: str
+    alive: str
+    lock: str
+    #: how a parameter is written, with ``name`` in place of its name
+    parameter: str
+
+    def say(self, text: str, **more: str) -> str:
+        """*text* in this dialect."""
+        filled = text.format_map(_Keep(now=self.now, alive=self.alive, lock=self.lock, **more))
+        return _PARAMETER.sub(lambda m: self.parameter.replace("name", m.group(1)), filled)
+
+    def statements(self) -> Mapping[str, str]:
+        """All statements in this dialect, by name."""
+        return {name: self.say(text) for name, text in STATEMENTS.items()}
+
+
+class _Keep(dict[str, str]):
+    def __missing__(self, name: str) -> str:
+        return "{" + name + "}"
+
+
+SQLITE = Dialect(now=":now", alive=":alive", lock="", parameter=":name")
+_PG_NOW = "(CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) + :shift)"
+_PG_ALIVE = f"""EXISTS (SELECT 1 FROM tallystick_worker k
+         WHERE k.id = e.holder AND k.last_seen > {_PG_NOW} - :lease)"""
+POSTGRES = Dialect(now=_PG_NOW, alive=_PG_ALIVE, lock=" FOR UPDATE", parameter="%(name)s")
+
+
+def unnest(fields: Mapping[str, str]) -> str:
+    """A table of parameters: one array per column, one element per act."""
+    arrays = ", ".join(f"CAST(:{name} AS {_TYPES[kind]}[])" for name, kind in fields.items())
+    return f"SELECT * FROM unnest({arrays}) AS u({', '.join(fields)})"
+
+
+def single(fields: Mapping[str, str]) -> str:
+    """The same table with exactly one row, without arrays."""
+    return "SELECT " + ", ".join(
+        f"CAST(:{name} AS {_TYPES[kind]}) AS {name}" for name, kind in fields.items()
+    )
+
+
+def kinds(act: type[Claim | Settle]) -> dict[str, str]:
+    """The columns of an act and whether each is bytes, int or str."""
+    return {
+        name: next(kind for kind in ("bytes", "int", "str") if kind in str(hint))
+        for name, hint in get_type_hints(act).items()
+    }
+
+
+CLAIM_FIELDS = kinds(Claim) | {"attempt": "int"}
+SETTLE_FIELDS = kinds(Settle)

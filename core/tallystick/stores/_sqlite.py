@@ -1,0 +1,335 @@
+"""
+Effects in one SQLite file: the embedded default.
+
+Write-ahead log, ``synchronous=FULL`` (an effect forgotten in a power cut is an effect done twice),
+one writer connection per ledger, readers beside it. Processes queue for the write lock at a lock
+file first: that is fair where SQLite's own busy handler is not. Liveness is a lock file per ledger
+that the operating system gives back at death and only at death, so a stopped process is never
+taken for a dead one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sqlite3
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    contextmanager,
+    suppress,
+)
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import portalocker
+import sqlalchemy
+
+from tallystick._acts import Act, Claim, Found
+from tallystick._ports import AnyAct, Applied, Lent
+from tallystick.errors import (
+    InvalidUrl,
+    LedgerClosed,
+    LedgerError,
+    StoreFull,
+    StoreUnavailable,
+)
+from tallystick.stores import _schema, _scripts
+from tallystick.stores._clock import wall_micros
+from tallystick.stores._errors import translate
+from tallystick.stores._lend import alend, lend
+from tallystick.stores._sql import SQLITE
+from tallystick.stores._tx import SqlTx, granted, holding, inserted
+from tallystick.stores._watch import DataVersion
+
+A = TypeVar("A")
+_STATEMENTS = SQLITE.statements()
+_IDLE_READERS = 8
+_NO_ROOM = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT}
+#: connections inherited by a fork: closing them here would break them in the parent
+_INHERITED: list[Any] = []
+
+_NETWORK = {
+    "nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "afs", "ceph", "glusterfs", "lustre",
+    "fuse.sshfs", "fuse.s3fs", "fuse.rclone", "fuse.glusterfs", "ncpfs", "ocfs2", "gfs2",
+}  # fmt: skip
+
+
+def network_filesystem(path: Path) -> str | None:
+    """The kind of network file system that holds *path*, or ``None`` (also where unknown)."""
+    mounts = Path("/proc/self/mounts")
+    if not mounts.exists():
+        return None
+    best, kind = "", None
+    real = str(path.resolve().parent)
+    for line in mounts.read_text(errors="replace").splitlines():
+        _, place, fstype, *_ = line.split(" ")
+        place = place.replace("\\040", " ")
+        inside = place == "/" or real == place or real.startswith(place + "/")
+        if inside and len(place) >= len(best):
+            best, kind = place, fstype
+    return kind if kind in _NETWORK else None
+
+
+class SqliteTx(SqlTx):
+    """One transaction on the file; the wall clock and lock files stand in for a server's."""
+
+    dialect = SQLITE
+    statements = _STATEMENTS
+
+    def __init__(self, execute: Any, alive: Callable[[str], bool], now: int) -> None:
+        super().__init__(execute)
+        self._alive = alive
+        self._now = now
+
+    def now(self) -> int:
+        return self._now
+
+    def alive(self, holder: str | None) -> bool:
+        return holder is not None and self._alive(holder)
+
+    def _facts(self) -> dict[str, Any]:
+        return {"now": self._now, "alive": False}
+
+    def start(self, act: Any) -> Any:
+        row = self.load(act.tenant, act.key) if act.status == "running" else None
+        if row is not None and self.alive(row.holder):
+            return None
+        return super().start(act)
+
+    def claim(self, claims: Sequence[Claim]) -> list[Found]:
+        return [self._claim(c) for c in claims]
+
+    def _claim(self, c: Claim) -> Found:
+        twin = self._twin(c) if c.call_id is not None or c.suspect != "run" else None
+        if twin is None or c.suspect == "run":
+            running = c.status == "running"
+            params = c._asdict() | {"attempt": int(running)}
+            if not running:
+                params["holder"] = None
+            if self.run("claim", **params).rowcount == 1:
+                return inserted(c, self._now, twin)
+        row = self.look(c.tenant, c.key)
+        if row is not None:
+            alive = row.status == "running" and self.alive(row.holder)
+            return granted(c, row, self._now, twin, alive=alive)
+        place = {"tenant": c.tenant, "tool": c.tool, "workflow": c.workflow}
+        halted = bool(self.run("halted", **place).fetchone()[0])
+        return Found(False, None, False, self._now, halted=halted, twin=twin)
+
+    def _twin(self, c: Claim) -> bytes | None:
+        found = self.run("twin", scope=c.scope, twin=c.twin, key=c.key).fetchone()
+        return None if found is None else found[0]
+
+    def beat(self, worker: str) -> None:
+        self.run("beat", worker=worker, host=socket.gethostname(), pid=os.getpid())
+
+    def dead(self) -> list[str]:
+        known = [row[0] for row in self.run("workers").fetchall()]
+        return [worker for worker in known if not self._alive(worker)]
+
+
+class SqliteStore:
+    """The store behind ``sqlite:///file.db``."""
+
+    immediate = False
+    local = True
+
+    def __init__(
+        self, engine: sqlalchemy.Engine, *, create: bool = False, owned: bool = False, busy: float = 30.0
+    ) -> None:
+        name = engine.url.database
+        if not name or name == ":memory:" or "mode=memory" in name:
+            raise InvalidUrl(
+                "an in-memory SQLite database is another one for every connection; "
+                "use memory:// for a ledger that lives in this process"
+            )
+        self.path = Path(name).resolve()
+        if (kind := network_filesystem(self.path)) is not None:
+            raise InvalidUrl(
+                f"{self.path} is on a network file system ({kind}), where SQLite's locks cannot "
+                "be trusted; use a local disk, or PostgreSQL for several machines"
+            )
+        self.engine = engine
+        self._owned = owned
+        self.shift = 0
+        self._busy = int(busy * 1000)
+        self._workers = Path(f"{self.path}-workers")
+        self._lock = threading.Lock()
+        self._reset()
+        try:
+            self._workers.mkdir(parents=True, exist_ok=True)
+            # a new file is made; tables of another version are only touched when asked to
+            _schema.ensure(engine, create=create or _schema.current(engine) is None)
+        except (sqlite3.Error, sqlalchemy.exc.DBAPIError, OSError) as error:
+            raise _explained(error, self.path) from error
+
+    def _reset(self) -> None:
+        self._id = uuid.uuid4().hex
+        self._held: IO[Any] | None = None
+        self._gate: IO[Any] | None = None
+        self._writer: sqlite3.Connection | None = None
+        self._readers: deque[sqlite3.Connection] = deque()
+        self._registered = False
+        self._closed = False
+
+    def connect(self, *, read_only: bool = False) -> sqlite3.Connection:
+        """A connection of its own, outside the engine's pool."""
+        fairy = self.engine.raw_connection()
+        raw: Any = fairy.driver_connection
+        fairy.detach()
+        raw.isolation_level = None
+        raw.execute(f"PRAGMA busy_timeout = {self._busy}")
+        raw.execute("PRAGMA journal_mode = WAL")
+        raw.execute("PRAGMA synchronous = FULL")
+        if read_only:
+            raw.execute("PRAGMA query_only = ON")
+        return raw
+
+    def worker(self) -> str:
+        if self._held is None:
+            path = self._workers / self._id
+            held = path.open("w")
+            portalocker.lock(held, portalocker.LOCK_EX | portalocker.LOCK_NB)
+            self._held = held
+        return self._id
+
+    def alive(self, worker: str) -> bool:
+        """Whether somebody holds the worker's lock file."""
+        if worker == self._id:
+            return self._held is not None
+        try:
+            probe = (self._workers / worker).open("r+")
+        except FileNotFoundError:
+            return False
+        try:
+            portalocker.lock(probe, portalocker.LOCK_EX | portalocker.LOCK_NB)
+        except portalocker.LockException:
+            return True
+        finally:
+            probe.close()
+        return False
+
+    def apply(self, acts: Sequence[AnyAct]) -> Applied:
+        touched: list[tuple[bytes, bool]] = []
+        with self._lock, self._transaction(holds=holding(acts)) as tx:
+            if len(acts) == 1:
+                return Applied([_scripts.perform(tx, acts[0], touched)], touched)
+            return Applied(_scripts.perform_group(tx, acts, touched), touched)
+
+    @contextmanager
+    def _transaction(self, *, holds: bool) -> Iterator[SqliteTx]:
+        """A write transaction, entered through the gate; committed unless something is raised."""
+        if self._closed:
+            raise LedgerClosed("this ledger was closed; open a new one")
+        try:
+            if self._writer is None or self._gate is None:
+                self._writer, self._gate = self.connect(), (self._workers / "gate").open("w")
+            if holds:
+                self.worker()
+            db = self._writer
+            portalocker.lock(self._gate, portalocker.LOCK_EX)
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                tx = SqliteTx(db.execute, self.alive, wall_micros() + self.shift)
+                if holds and not self._registered:
+                    tx.beat(self._id)
+                yield tx
+                db.execute("COMMIT")
+                self._registered = self._registered or holds
+            finally:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                portalocker.unlock(self._gate)
+        except (sqlite3.Error, OSError) as error:
+            raise _explained(error, self.path) from error
+
+    def read(self, act: Act[A]) -> A:
+        if self._closed:
+            raise LedgerClosed("this ledger was closed; open a new one")
+        try:
+            db = self._readers.pop()
+        except IndexError:
+            db = self.connect(read_only=True)
+        try:
+            tx = SqliteTx(db.execute, self.alive, wall_micros() + self.shift)
+            answer: A = _scripts.answer(tx, act)
+        except sqlite3.Error as error:
+            db.close()
+            raise _explained(error, self.path) from error
+        if self._closed or len(self._readers) >= _IDLE_READERS:
+            db.close()
+        else:
+            self._readers.append(db)
+        return answer
+
+    def lent(self, execute: Any) -> SqliteTx:
+        """A transaction over a caller's own connection, which the caller commits."""
+        self.worker()
+        return SqliteTx(execute, self.alive, wall_micros() + self.shift)
+
+    def lend(self, connection: Any) -> AbstractContextManager[Lent]:
+        return lend(self, connection)
+
+    def alend(self, connection: Any) -> AbstractAsyncContextManager[Lent]:
+        return alend(self, connection)
+
+    def beats(self) -> float | None:
+        return None
+
+    def beat(self) -> None:
+        self.worker()
+
+    def lively(self) -> bool:
+        return True
+
+    def publish(self, keys: Sequence[bytes]) -> None:
+        """Nothing to do: every commit changes the file's data version, which is watched."""
+
+    def watch(self, wake: Callable[[Sequence[bytes] | None], None]) -> Callable[[], None]:
+        return DataVersion(lambda: self.connect(read_only=True), wake).end
+
+    def close(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            while self._readers:
+                self._readers.pop().close()
+            if self._writer is not None:
+                self._writer.close()
+            if self._gate is not None:
+                self._gate.close()
+            if self._held is not None:
+                self._held.close()
+                with suppress(OSError):
+                    (self._workers / self._id).unlink()
+            if self._owned:
+                self.engine.dispose()
+
+    def forked(self) -> None:
+        """In a forked child: a new worker with new connections; the parent's stay untouched."""
+        _INHERITED.extend([self._writer, *self._readers])
+        for inherited in (self._held, self._gate):
+            if inherited is not None:
+                inherited.close()  # closes the descriptor; the parent keeps its lock
+        closed = self._closed
+        self._lock = threading.Lock()
+        self._reset()
+        self._closed = closed
+
+
+def _explained(error: BaseException, path: Path) -> BaseException:
+    if isinstance(error, LedgerError):
+        return error
+    if isinstance(error, sqlalchemy.exc.DBAPIError) and error.orig is not None:
+        error = error.orig
+    if isinstance(error, OSError):
+        kind = StoreFull if error.errno in _NO_ROOM else StoreUnavailable
+        return kind(f"{path} cannot be used: {error}; nothing was started")
+    return translate(error)

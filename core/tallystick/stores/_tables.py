@@ -1,0 +1,191 @@
+"""
+The tables, as SQLModel classes.
+
+Alembic's migrations make them and a test keeps the two equal. Times are microseconds since 1970 by
+the database's clock; digests and keys are 32 raw bytes; arguments, results and events are ASCII
+JSON text, so that every database keeps every string. No index covers a column that changes
+(PostgreSQL updates stay heap-only): what a person must see has its own small table. The tables have
+a registry of their own: a user's ``SQLModel.metadata`` never sees them, nor they a user's.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Text,
+    false,
+)
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+#: the revision that this version of tallystick reads and writes
+HEAD = "0001"
+#: Alembic's own table
+VERSION_TABLE = "tallystick_version"
+
+_BIG = BigInteger().with_variant(Integer, "sqlite")
+#: PostgreSQL's storage parameters; ``Table.info``, since SQLAlchemy 2.0 has no word for them
+_TUNED: dict[str, Any] = {
+    "info": {
+        "storage": {
+            "fillfactor": 70,
+            "autovacuum_vacuum_scale_factor": 0.02,
+            "autovacuum_analyze_scale_factor": 0.02,
+        }
+    }
+}
+
+
+def _big(*, null: bool = False, primary: bool = False) -> Any:
+    return Field(default=None, sa_column=Column(_BIG, nullable=null, primary_key=primary))
+
+
+def _serial() -> Any:
+    return Field(default=None, sa_column=Column(_BIG, Identity(), primary_key=True))
+
+
+def _flag() -> Any:
+    return Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=false()))
+
+
+def _text(*, null: bool = False, primary: bool = False) -> Any:
+    return Field(default=None, sa_column=Column(Text, nullable=null, primary_key=primary))
+
+
+def _blob(*, null: bool = False, primary: bool = False) -> Any:
+    return Field(default=None, sa_column=Column(LargeBinary, nullable=null, primary_key=primary))
+
+
+class Table(SQLModel, registry=registry()):
+    """What all tables of the ledger share: a registry, and nothing of the user's."""
+
+
+class EffectTable(Table, table=True):
+    """One intended action: the narrow, hot table."""
+
+    __tablename__: ClassVar[Any] = "tallystick_effect"
+    __table_args__: ClassVar[Any] = (
+        Index("tallystick_effect_key", "key", unique=True),
+        Index("tallystick_effect_scope", "scope", "twin"),
+        _TUNED,
+    )
+
+    seq: int = _serial()
+    key: bytes = _blob()
+    tenant: str = _text()
+    workflow: str = _text()
+    tool: str = _text()
+    call_id: str | None = _text(null=True)
+    guarantee: str = _text()
+    status: str = _text()
+    epoch: int = _big()
+    attempt: int = _big()
+    holder: str | None = _text(null=True)
+    nonce: bytes | None = _blob(null=True)
+    digest: bytes = _blob()
+    shown: bytes = _blob()
+    args: str = _text()
+    edited: str | None = _text(null=True)
+    quorum: int = _big()
+    approval_until: int | None = _big(null=True)
+    facts: str | None = _text(null=True)
+    result: str | None = _text(null=True)
+    result_digest: bytes | None = _blob(null=True)
+    result_note: str | None = _text(null=True)
+    error: str | None = _text(null=True)
+    quiet: int = _big()
+    key_lifetime: int | None = _big(null=True)
+    created_at: int = _big()
+    started_at: int | None = _big(null=True)
+    changed_at: int = _big()
+    events: int = _big()
+    head: bytes | None = _blob(null=True)
+    awaited: bool = _flag()
+    scope: bytes = _blob()
+    twin: bytes = _blob()
+
+
+class EventTable(Table, table=True):
+    """What happened off the straight path; only ever appended to."""
+
+    __tablename__: ClassVar[Any] = "tallystick_event"
+    __table_args__: ClassVar[Any] = (Index("tallystick_event_actor", "actor", "kind"),)
+
+    key: bytes = _blob(primary=True)
+    n: int = _big(primary=True)
+    kind: str = _text()
+    actor: str = _text()
+    at: int = _big()
+    epoch: int = _big()
+    detail: str = _text()
+    previous: bytes = _blob()
+    hash: bytes = _blob()
+
+
+class InboxTable(Table, table=True):
+    """What a person must see, and nothing else."""
+
+    __tablename__: ClassVar[Any] = "tallystick_inbox"
+
+    key: bytes = _blob(primary=True)
+    kind: str = _text(primary=True)
+    tenant: str = _text()
+    opened_at: int = _big()
+    due_at: int | None = _big(null=True)
+    note: str = _text()
+    notified: bool = _flag()
+
+
+class VoteTable(Table, table=True):
+    """Who approved what, in which round of asking."""
+
+    __tablename__: ClassVar[Any] = "tallystick_vote"
+
+    key: bytes = _blob(primary=True)
+    round: int = _big(primary=True)
+    actor: str = _text(primary=True)
+    digest: bytes = _blob()
+    reason: str = _text()
+    at: int = _big()
+
+
+class HaltTable(Table, table=True):
+    """Halts in force; a lifted one is gone from here and stays in the events."""
+
+    __tablename__: ClassVar[Any] = "tallystick_halt"
+
+    id: int = _serial()
+    tenant: str | None = _text(null=True)
+    tool: str | None = _text(null=True)
+    workflow: str | None = _text(null=True)
+    mode: str = _text()
+    actor: str = _text()
+    reason: str = _text()
+    at: int = _big()
+
+
+class WorkerTable(Table, table=True):
+    """Processes that hold effects: liveness is one row here, not one lease per effect."""
+
+    __tablename__: ClassVar[Any] = "tallystick_worker"
+    __table_args__: ClassVar[Any] = ({"info": {"storage": {"fillfactor": 50}}},)
+
+    id: str = _text(primary=True)
+    host: str = _text()
+    pid: int = _big()
+    started_at: int = _big()
+    last_seen: int = _big()
+    first_seq: int = _big()
+
+
+#: all of the above and nothing else
+METADATA: MetaData = Table.metadata

@@ -1,0 +1,241 @@
+"""A transaction on a SQL database, over any connection that can execute a named statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from tallystick._acts import Ask, Claim, EventRow, Find, Found, Page, Settle, Start
+from tallystick._keys import scope_of
+from tallystick._model import Halt, Row, at
+from tallystick._rules import Vote, fresh_row
+from tallystick.stores._sql import STATEMENTS, Dialect
+
+
+class Result(Protocol):
+    """The part of a driver's cursor that is used here."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def fetchone(self) -> Any: ...
+
+    def fetchall(self) -> Sequence[Any]: ...
+
+
+class Execute(Protocol):
+    """Run one statement with named parameters."""
+
+    def __call__(self, sql: str, params: Mapping[str, Any], /) -> Result: ...
+
+
+def plain(text: str) -> str:
+    """*text* as every database can keep it: no NUL, no half surrogates."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+class SqlTx:
+    """
+    What the scripts need, said in SQL.
+
+    The subclasses add what only they can do: the clock, the liveness of a worker, and claims and
+    settles in bulk.
+    """
+
+    dialect: Dialect
+    statements: Mapping[str, str]
+
+    def __init__(self, execute: Execute) -> None:
+        self._execute = execute
+
+    def now(self) -> int:
+        raise NotImplementedError
+
+    def alive(self, holder: str | None) -> bool:
+        raise NotImplementedError
+
+    def _facts(self) -> dict[str, Any]:
+        """The parameters of the dialect's own words."""
+        raise NotImplementedError
+
+    def run(self, name: str, **params: Any) -> Result:
+        """Execute a statement by its name."""
+        return self._execute(self.statements[name], params | self._facts())
+
+    def _row(self, name: str, **params: Any) -> Row | None:
+        found = self.run(name, **params).fetchone()
+        return None if found is None else Row._make(found)
+
+    def settle(self, settles: Sequence[Settle]) -> list[bool | None]:
+        return [self._settle(s) for s in settles]
+
+    def _settle(self, s: Settle) -> bool | None:
+        params = s._asdict()
+        params["to"] = params.pop("status")
+        found = self.run("settle", **params).fetchone()
+        return None if found is None else bool(found[0])
+
+    def start(self, act: Start) -> Row | None:
+        return self._row(
+            "start",
+            key=act.key,
+            tenant=act.tenant,
+            status=act.status,
+            epoch=act.epoch,
+            shown=act.shown,
+            nonce=act.nonce,
+            holder=act.holder,
+        )
+
+    def load(self, tenant: str, key: bytes) -> Row | None:
+        return self._row("load", tenant=tenant, key=key)
+
+    def look(self, tenant: str, key: bytes) -> Row | None:
+        return self._row("look", tenant=tenant, key=key)
+
+    def change(self, row: Row, columns: dict[str, Any]) -> None:
+        assignments = ", ".join(f"{name} = :{name}" for name in columns)
+        text = (
+            f"UPDATE tallystick_effect SET {assignments} WHERE key = :the_key"  # noqa: S608
+            " AND status = :was_status AND epoch = :was_epoch AND events = :was_events"
+        )
+        seen = {
+            "the_key": row.key,
+            "was_status": row.status,
+            "was_epoch": row.epoch,
+            "was_events": row.events,
+        }
+        if self._execute(self.dialect.say(text), columns | seen).rowcount != 1:
+            raise Overtaken(row.key.hex())
+
+    def append(self, event: EventRow) -> None:
+        self.run("append", **event._replace(actor=plain(event.actor))._asdict())
+
+    def open_item(self, row: Row, kind: str, note: str, at: int, due: int | None) -> None:
+        self.run(
+            "open_item",
+            key=row.key,
+            kind=kind,
+            tenant=row.tenant,
+            at=at,
+            due=due,
+            note=plain(note),
+        )
+
+    def close_items(self, key: bytes, kinds: Iterable[str]) -> None:
+        for kind in kinds:
+            self.run("close_item", key=key, kind=kind)
+
+    def notified(self, key: bytes, kind: str) -> None:
+        self.run("notified", key=key, kind=kind)
+
+    def put_vote(self, row: Row, by: str, digest: bytes, reason: str, at: int) -> None:
+        self.run(
+            "put_vote",
+            key=row.key,
+            round=row.epoch,
+            actor=by,
+            digest=digest,
+            reason=plain(reason),
+            at=at,
+        )
+
+    def votes(self, row: Row) -> list[Vote]:
+        pending = row.status == "pending"
+        found = self.run("votes", key=row.key, round=row.epoch, pending=pending).fetchall()
+        return [Vote(by=by, digest=digest) for by, digest in found]
+
+    def put_halt(self, halt: Halt, at: int) -> None:
+        self.lift_halt(halt.tenant, halt.tool, halt.workflow)
+        self.run(
+            "put_halt",
+            tenant=halt.tenant,
+            tool=halt.tool,
+            workflow=halt.workflow,
+            mode=halt.mode,
+            actor=plain(halt.by),
+            reason=plain(halt.reason),
+            at=at,
+        )
+
+    def lift_halt(self, tenant: str | None, tool: str | None, workflow: str | None) -> int:
+        return self.run("lift_halt", tenant=tenant, tool=tool, workflow=workflow).rowcount
+
+    def halts(self, tenant: str | None) -> list[Halt]:
+        return [
+            Halt(tenant=t, tool=tool, workflow=w, mode=mode, by=by, reason=reason, at=at(moment))
+            for t, tool, w, mode, by, reason, moment in self.run("halts", tenant=tenant).fetchall()
+        ]
+
+    def last_event(self, key: bytes) -> EventRow | None:
+        found = self.run("last_event", key=key).fetchone()
+        return None if found is None else EventRow._make(found)
+
+    def dead(self) -> list[str]:
+        raise NotImplementedError
+
+    def held(self, worker: str, limit: int) -> list[Row]:
+        return [Row._make(r) for r in self.run("held", worker=worker, limit=limit).fetchall()]
+
+    def bury(self, worker: str) -> None:
+        self.run("bury", worker=worker)
+
+    def await_(self, tenant: str, key: bytes) -> None:
+        self.run("await", tenant=tenant, key=key)
+
+    def find(self, act: Find) -> list[Row]:
+        params: dict[str, Any] = {"tenant": act.tenant, "limit": act.limit}
+        where = ""
+        if act.prefix is not None:
+            where += " AND e.key >= :low AND e.key <= :high"
+            params["low"] = bytes.fromhex(act.prefix.ljust(64, "0"))
+            params["high"] = bytes.fromhex(act.prefix.ljust(64, "f"))
+        if act.workflow is not None:
+            where += " AND e.scope = :scope AND e.workflow = :workflow"
+            params |= {"scope": scope_of(act.tenant, act.workflow), "workflow": act.workflow}
+        for name in ("tool", "status"):
+            if getattr(act, name) is not None:
+                where += f" AND e.{name} = :{name}"
+                params[name] = getattr(act, name)
+        sql = self.dialect.say(STATEMENTS["find"], where=where)
+        return [Row._make(r) for r in self._execute(sql, params).fetchall()]
+
+    def history(self, tenant: str, key: bytes) -> list[EventRow]:
+        return [EventRow._make(r) for r in self.run("history", key=key).fetchall()]
+
+    def inbox(
+        self, tenant: str | None, limit: int, *, unnotified: bool
+    ) -> list[tuple[str, int, int | None, str, Row]]:
+        found = self.run(
+            "inbox",
+            tenant=tenant or "",
+            everyone=tenant is None,
+            unnotified=unnotified,
+            limit=limit,
+        ).fetchall()
+        return [(k, opened, due, note, Row._make(row)) for k, opened, due, note, *row in found]
+
+    def page(self, act: Page) -> list[tuple[int, Row, list[EventRow]]]:
+        found = self.run("page", tenant=act.tenant, after=act.after, limit=act.limit).fetchall()
+        rows = [(seq, Row._make(row)) for seq, *row in found]
+        return [(n, r, self.history(act.tenant, r.key) if r.events else []) for n, r in rows]
+
+
+class Overtaken(Exception):
+    """Another process changed a row between reading and writing it: do the act again."""
+
+
+def granted(claim: Claim, row: Row, now: int, twin: bytes | None, *, alive: bool) -> Found:
+    """What a claim met when its key was taken; by itself, if the nonce is its own."""
+    mine = row.nonce == claim.nonce and row.status == claim.status
+    return Found(mine, row, alive, now, twin=twin)
+
+
+def holding(acts: Sequence[Any]) -> bool:
+    """Whether any of *acts* may make this worker the holder of an effect."""
+    return any(isinstance(act, Claim | Start | Ask) for act in acts)
+
+
+def inserted(claim: Claim, now: int, twin: bytes | None) -> Found:
+    """What a claim met when it was the first."""
+    return Found(True, fresh_row(claim, now), True, now, twin=twin)

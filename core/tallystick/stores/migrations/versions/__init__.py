@@ -1,0 +1,1 @@
+"""One file per revision; what has been released is never edited."""

@@ -1,0 +1,15 @@
+"""A clock that can be turned."""
+
+from __future__ import annotations
+
+from tallystick.ledger import Ledger
+
+
+def turn_clock(ledger: Ledger, seconds: float) -> None:
+    """
+    Let *seconds* pass for everything that *ledger* does and reads from now on.
+
+    It is the database's clock as this ledger sees it that moves: expiries, quiet periods, key
+    lifetimes and, on PostgreSQL, leases of other workers. Other ledgers are not affected.
+    """
+    ledger._engine.store.shift += int(seconds * 1_000_000)  # noqa: SLF001 - a door for tests
