@@ -31,7 +31,7 @@ def shape_of(fn: Callable[..., Any]) -> Shape:
     """The parameters of *fn*; an *open* shape takes any names."""
     code = getattr(fn, "__code__", None)
     plain = code is not None and not hasattr(fn, "__wrapped__")
-    place = (code, id(fn.__defaults__), id(fn.__kwdefaults__)) if plain else None  # type: ignore[attr-defined]
+    place = (code, id(fn.__defaults__), id(fn.__kwdefaults__)) if plain else None
     if place is not None and place in _cache:
         return _cache[place]
     shape = _read(fn)
@@ -66,7 +66,7 @@ def _read(fn: Callable[..., Any]) -> Shape:
 
 
 @functools.lru_cache(maxsize=1024)
-def _nameable_once(value: Any, kind: type) -> bool:  # noqa: ARG001 - 1 and True are one key
+def _nameable_once(value: Any, kind: str) -> bool:
     try:
         canonical(value)
     except NotSerializable:
@@ -77,7 +77,7 @@ def _nameable_once(value: Any, kind: type) -> bool:  # noqa: ARG001 - 1 and True
 def _nameable(value: Any) -> bool:
     """Whether a default can be part of an identity; a client object cannot, and stays out."""
     try:
-        return _nameable_once(value, type(value))
+        return _nameable_once(value, type(value).__name__)
     except TypeError:
         try:
             canonical(value)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from tallystick._policy import Classifier, Verdict
 from tallystick.errors import LedgerError, NotApplied
@@ -84,7 +84,7 @@ def _ruled(
 ) -> Verdict | None:
     if rules is None:
         return None
-    if isinstance(rules, Mapping):
+    if not callable(rules):
         return next((rules[kind] for kind in type(error).__mro__ if kind in rules), None)
     try:
         verdict = rules(error)
@@ -120,7 +120,7 @@ def _status(error: Exception) -> int | None:
     ):
         value = getattr(holder, name, None)
         if type(value) is int:
-            return cast("int", value)
+            return value
     return None
 
 

@@ -1,4 +1,4 @@
-"""The operator's half of the ledger: look, decide, resolve, stop, verify. Each verb has two faces."""
+"""The operator's half of the ledger: look, decide, resolve, stop, verify; each with two faces."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Desk:
     _awaiting: Awaiting
 
     def get(self, key: str) -> Effect:
-        """The effect whose hex key is *key*, or starts with it; UnknownEffect if not exactly one."""
+        """The effect whose hex key is or starts with *key*; UnknownEffect if not exactly one."""
         return run_sync(desk.get(self._blocking, self.tenant, key))
 
     async def aget(self, key: str) -> Effect:

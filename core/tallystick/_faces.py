@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import (
     AbstractAsyncContextManager,
@@ -145,7 +145,7 @@ class Blocking(_Face):
         return False
 
     async def pause(self, seconds: float) -> None:
-        time.sleep(seconds)
+        time.sleep(seconds)  # noqa: ASYNC251 - blocking is what this face does
 
     async def ask(self, fn: Callable[..., Any], *args: Any) -> Any:
         answer = fn(*args)
@@ -156,7 +156,7 @@ class Blocking(_Face):
         return answer
 
     @asynccontextmanager
-    async def lend(self, connection: Any) -> AsyncIterator[Lent]:
+    async def lend(self, connection: Any) -> AsyncGenerator[Lent]:
         with self._store.lend(connection) as lent:
             yield lent
 

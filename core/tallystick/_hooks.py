@@ -9,7 +9,7 @@ break a call: whatever it raises is logged and dropped.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,13 +56,13 @@ class Hooks:
         for hook in self._hooks:
             try:
                 hook(details)
-            except Exception:  # a listener is a guest
+            except Exception:  # noqa: BLE001 - a listener is a guest
                 _log.exception("a hook failed on %s of %s", details.kind, details.key)
                 taken = False
         return taken
 
     @contextmanager
-    def around(self, details: Details) -> Iterator[None]:
+    def around(self, details: Details) -> Generator[None]:
         """Call every hook and keep what it returns open for the duration."""
         stack = _Guarded()
         for hook in self._hooks:
@@ -85,14 +85,14 @@ class _Guarded:
             if manager is not None:
                 manager.__enter__()
                 self._open.append(manager)
-        except Exception:
+        except Exception:  # noqa: BLE001 - a listener is a guest
             _log.exception("a hook failed on %s of %s", details.kind, details.key)
 
     def shut(self, details: Details) -> None:
         for manager in reversed(self._open):
             try:
                 manager.__exit__(None, None, None)
-            except Exception:
+            except Exception:  # noqa: BLE001 - a listener is a guest
                 _log.exception("a hook failed after %s of %s", details.kind, details.key)
 
 

@@ -55,6 +55,11 @@ def check_name(value: object, what: str) -> str:
     return value
 
 
+def is_a(value: object, kind: type | tuple[type, ...]) -> bool:
+    """``isinstance`` for what the type checker trusts and a running program must not."""
+    return isinstance(value, kind)
+
+
 def _encodable(value: str) -> bool:
     if value.isascii():
         return True
@@ -70,7 +75,7 @@ def scope_of(tenant: str, workflow: str) -> bytes:
     return hashed(VERSION, b"scope", tenant.encode(), workflow.encode())[:16]
 
 
-def identify(  # noqa: PLR0913 - these are the parts of an identity
+def identify(
     *,
     tenant: str,
     workflow: str,
@@ -113,13 +118,13 @@ def identify(  # noqa: PLR0913 - these are the parts of an identity
 
 
 def _business(policy: Policy, args: Mapping[str, Any]) -> bytes:
-    if isinstance(policy.identity, tuple):
-        missing = [name for name in policy.identity if name not in args]
+    identity = policy.identity
+    if identity is not None and not callable(identity):
+        missing = [name for name in identity if name not in args]
         if missing:
             raise InvalidPolicy(
                 f"Policy(identity=…) names {', '.join(missing)}, which the call does not have; "
                 f"its arguments are {', '.join(args) or 'none'}"
             )
-        return b"fields" + canonical({name: args[name] for name in policy.identity})
-    assert policy.identity is not None
-    return b"custom" + canonical(policy.identity(args))
+        return b"fields" + canonical({name: args[name] for name in identity})
+    return b"custom" + canonical(identity(args) if identity is not None else None)

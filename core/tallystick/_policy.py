@@ -14,13 +14,12 @@ from tallystick._model import Guarantee
 from tallystick.errors import InvalidPolicy
 
 Args = Mapping[str, Any]
-Verdict = Literal["failed", "retryable", "unknown"]
+Verdict = Literal["failed", "retryable", "unknown", "interrupted"]
 Classifier = Callable[[BaseException], "Verdict | None"]
 Seconds = float | timedelta
 
 _DAY = 86_400.0
-_VERDICTS = ("failed", "retryable", "unknown")
-
+_VERDICTS = ("failed", "retryable", "unknown", "interrupted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +63,9 @@ class Retry:
 
     ``attempts`` counts all attempts, the first one included. The pause before attempt *n* grows
     from ``initial`` seconds by ``factor`` up to ``maximum``, plus up to ``jitter`` seconds
-    (tenacity's ``wait_exponential`` and ``wait_random``). ``within`` bounds the whole series, counted from the
-    first claim ever made for the effect: no retry, takeover or restart extends it.
+    (tenacity's ``wait_exponential`` and ``wait_random``). ``within`` bounds the whole series,
+    counted from the first claim ever made for the effect: no retry, takeover or restart extends
+    it.
     """
 
     attempts: int = 3
@@ -88,11 +88,11 @@ class Retry:
         state = tenacity.RetryCallState(cast("Any", None), None, (), {})
         state.attempt_number = attempt
         growing = tenacity.wait_exponential(
-            multiplier=cast("float", self.initial),
-            max=cast("float", self.maximum),
+            multiplier=in_seconds(self.initial),
+            max=in_seconds(self.maximum),
             exp_base=self.factor,
         )
-        return growing(state) + tenacity.wait_random(0, cast("float", self.jitter))(state)
+        return growing(state) + tenacity.wait_random(0, in_seconds(self.jitter))(state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,8 +156,9 @@ class Policy:
         Number of attempts inside one call, or a :class:`Retry`.
     ``classify``
         What an exception means: a mapping of exception types to ``"failed"``, ``"retryable"``
-        (both: it did *not* happen) or ``"unknown"``, or a function returning one of them or
-        ``None`` for the default rules.
+        (both: it did *not* happen), ``"unknown"`` or ``"interrupted"`` (control flow that comes
+        back: the claim is given back and the call runs again), or a function returning one of
+        them or ``None`` for the default rules.
     ``probe``
         For ``RECONCILE``: a function of the :class:`~tallystick.current_effect` that returns a
         :class:`ProbeAnswer`.
@@ -189,7 +190,9 @@ class Policy:
     redact: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
+        def put(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
         try:
             put("guarantee", Guarantee(self.guarantee))
         except ValueError:
@@ -214,21 +217,32 @@ class Policy:
     def _consistent(self) -> None:
         if (self.guarantee is Guarantee.RECONCILE) != (self.probe is not None):
             raise InvalidPolicy("Policy(probe=…) goes with guarantee=RECONCILE, and only with it")
-        if isinstance(self.identity, tuple) and set(self.identity) & set(self.volatile):
-            both = ", ".join(sorted(set(self.identity) & set(self.volatile)))
+        named: Any = () if callable(self.identity) else self.identity or ()
+        both = ", ".join(sorted(set(self.volatile).intersection(named)))
+        if both:
             raise InvalidPolicy(f"Policy: {both} cannot be both identity and volatile")
         if self.guarantee is Guarantee.READ_ONLY and self.approval is not False:
             raise InvalidPolicy("Policy: a READ_ONLY tool has no effect that could be approved")
+
+    @property
+    def retrying(self) -> Retry | None:
+        """``retry`` as it was normalised."""
+        return cast("Retry | None", self.retry)
 
     def but(self, **changes: Any) -> Policy:
         """This policy with some fields changed, validated again."""
         return replace(self, **changes)
 
 
+def in_seconds(value: Seconds) -> float:
+    """A duration that was validated before, as seconds."""
+    return value.total_seconds() if isinstance(value, timedelta) else float(value)
+
+
 def seconds(value: Seconds, where: str) -> float:
     """*value* as a finite number of seconds ≥ 0; InvalidPolicy naming *where* otherwise."""
     number = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(number, bool) or not isinstance(number, int | float):
+    if isinstance(number, bool) or not isinstance(number, int | float):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidPolicy(f"{where}: give seconds or a timedelta, not {value!r}")
     if not math.isfinite(number) or number < 0:
         raise InvalidPolicy(f"{where}: {value!r} is not a duration; give a finite number ≥ 0")
@@ -254,6 +268,10 @@ def _callable(value: Any, where: str) -> None:
         raise InvalidPolicy(f"{where}: give a function, not {value!r}")
 
 
+def _items(mapping: Any) -> list[tuple[Any, Any]]:
+    return list(mapping.items())
+
+
 def _approval(value: Any) -> Approval | Literal[False]:
     if isinstance(value, Approval):
         return False if value.when is False else value
@@ -262,7 +280,7 @@ def _approval(value: Any) -> Approval | Literal[False]:
     if value is True or value == "always":
         return Approval()
     if callable(value):
-        return Approval(when=value)
+        return Approval(when=cast("Callable[[Args], bool]", value))
     raise InvalidPolicy(
         f"Policy(approval={value!r}): give True, False, 'always', 'never', a predicate "
         "or an Approval"
@@ -282,7 +300,7 @@ def _classify(value: Any) -> None:
         return
     if not isinstance(value, Mapping):
         raise InvalidPolicy("Policy(classify=…): give a mapping of exception types or a function")
-    for kind, verdict in cast("Mapping[Any, Any]", value).items():
+    for kind, verdict in _items(value):
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             raise InvalidPolicy(f"Policy(classify=…): {kind!r} is not an exception type")
         _choice(verdict, _VERDICTS, f"Policy(classify={{{kind.__name__}: …}})")

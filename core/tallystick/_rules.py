@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
@@ -31,6 +32,8 @@ from tallystick._model import Guarantee, Row, Status
 from tallystick._policy import Policy
 
 GENESIS = b"\0" * 32
+#: how long a refused result may be to be kept as evidence in the event
+EVIDENCE = 4096
 
 
 class Step(Enum):
@@ -101,16 +104,16 @@ def _expired(found: Found, row: Row, policy: Policy) -> Step:
     return Step.ASK_AGAIN if again else Step.EXPIRED
 
 
-_ROUTES = {
+_ROUTES: dict[str, Callable[[Found, Row, Policy], Step]] = {
     Status.PENDING.value: _pending,
     Status.APPROVED.value: _approved,
     Status.RUNNING.value: _running,
     Status.IN_DOUBT.value: _in_doubt,
     Status.FAILED.value: _failed,
     Status.EXPIRED.value: _expired,
-    Status.SUCCEEDED.value: lambda found, row, policy: Step.REPLAY,
-    Status.DENIED.value: lambda found, row, policy: Step.DENIED,
-    Status.CANCELLED.value: lambda found, row, policy: Step.CANCELLED,
+    Status.SUCCEEDED.value: lambda _found, _row, _policy: Step.REPLAY,
+    Status.DENIED.value: lambda _found, _row, _policy: Step.DENIED,
+    Status.CANCELLED.value: lambda _found, _row, _policy: Step.CANCELLED,
 }
 
 
@@ -174,7 +177,7 @@ def chained(row: Row, change: Change, now: int, epoch: int) -> EventRow:
     return link(row.head or GENESIS, row.key, row.events + 1, change, now, epoch, detail)
 
 
-def link(  # noqa: PLR0913 - every field of an event is under its hash
+def link(
     previous: bytes, key: bytes, n: int, change: Change, at: int, epoch: int, detail: str
 ) -> EventRow:
     """An event whose hash covers its content and the hash before it."""
@@ -182,7 +185,7 @@ def link(  # noqa: PLR0913 - every field of an event is under its hash
     return EventRow(key, n, change.event, change.actor, at, epoch, detail, previous, digest)
 
 
-def event_hash(  # noqa: PLR0913
+def event_hash(
     previous: bytes, key: bytes, n: int, kind: str, actor: str, at: int, epoch: int, detail: str
 ) -> bytes:
     """sha256 over the length-prefixed fields of an event."""
@@ -267,7 +270,7 @@ def settle_late(row: Row, act: Settle) -> Change:
     detail: dict[str, Any] = {"status": act.status, "epoch": act.epoch, "attempt": "refused"}
     if act.result_digest is not None:
         detail["result_digest"] = act.result_digest.hex()
-        if act.result is not None and len(act.result) <= 4096:
+        if act.result is not None and len(act.result) <= EVIDENCE:
             detail["result"] = act.result
     if act.error is not None:
         detail["error"] = json.loads(act.error)
@@ -345,7 +348,11 @@ def decide(row: Row, act: Decide, votes: list[Vote], now: int) -> Change | str:
     if not act.approve:
         columns = {"status": Status.DENIED.value, "error": json.dumps(who)}
         return Change(
-            columns=columns, event="denied", actor=act.by, detail=who, closes=("approval", "suspect")
+            columns=columns,
+            event="denied",
+            actor=act.by,
+            detail=who,
+            closes=("approval", "suspect"),
         )
     return _approve(row, act, votes, who)
 

@@ -112,7 +112,7 @@ class Claimed:
         self._result = result
         return success(self._call, self._ours(), result)
 
-    def _failure(self, error: BaseException | str, retryable: bool) -> Settle:  # noqa: FBT001
+    def _failure(self, error: BaseException | str, retryable: bool) -> Settle:
         row = self._ours()
         return Settle(
             key=row.key,
@@ -171,7 +171,7 @@ class Claimed:
             reason = describe(error) if error else None
             p.post(rules.left_open(row, p.holder, reason))
 
-    def _failure_of(self, row: Row, error: BaseException, retryable: bool) -> Settle:  # noqa: FBT001
+    def _failure_of(self, row: Row, error: BaseException, retryable: bool) -> Settle:
         self._settled = False
         settle = self._failure(error, retryable)
         self._settled = True

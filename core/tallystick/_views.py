@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from typing import Any
 
 from tallystick._acts import EventRow
 from tallystick._codec import decode
@@ -18,7 +18,7 @@ def _value(text: str | None) -> Any:
     try:
         return decode(text)
     except LedgerError:
-        return cast("Any", json.loads(text))
+        return json.loads(text)
 
 
 def effect_of(row: Row) -> Effect:

@@ -20,7 +20,7 @@ from tallystick._flows.call import Call
 from tallystick._flows.effects import perform
 from tallystick._flows.transactions import transact
 from tallystick._hooks import Hook, Hooks
-from tallystick._keys import check_name, identify
+from tallystick._keys import check_name, identify, is_a
 from tallystick._model import Guarantee
 from tallystick._policy import Policy
 from tallystick._ports import Store
@@ -41,6 +41,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _DEFAULT = Policy()
+#: seconds that a lease may last
+_LEASE = (0.2, 86_400.0)
 _OPEN: weakref.WeakSet[Ledger] = weakref.WeakSet()
 
 
@@ -90,7 +92,7 @@ class Ledger(Desk):
         max_arguments: int = 1 << 20,
     ) -> None:
         self.tenant = check_name(tenant, "tenant")
-        if not isinstance(lease, int | float) or not 0.2 <= lease <= 86_400:
+        if not is_a(lease, (int, float)) or not _LEASE[0] <= lease <= _LEASE[1]:
             raise InvalidCall(f"lease={lease!r}: give seconds between 0.2 and a day")
         self._max_arguments = max_arguments
         self._engine = Engine(open_store(target, create=create, lease=lease), Hooks(hooks))
@@ -101,7 +103,7 @@ class Ledger(Desk):
 
     # -- calling ------------------------------------------------------------------------------
 
-    def call(  # noqa: PLR0913 - the parts of a call
+    def call(
         self,
         tool: str,
         fn: Callable[..., R],
@@ -135,7 +137,7 @@ class Ledger(Desk):
             return cast("R", run_sync(transact(self._blocking, call)))
         return cast("R", run_sync(perform(self._blocking, call)))
 
-    async def acall(  # noqa: PLR0913
+    async def acall(
         self,
         tool: str,
         fn: Callable[..., Any],
@@ -147,7 +149,7 @@ class Ledger(Desk):
         policy: Policy | None = None,
         connection: Any = None,
     ) -> Any:
-        """As :meth:`call`, awaited; a sync *fn* runs in a worker thread with the caller's context."""
+        """As :meth:`call`, awaited; a sync *fn* runs in a thread, in the caller's context."""
         call = self._call(tool, fn, args, workflow, call_id, occurrence, policy, connection)
         if call.policy.guarantee is Guarantee.TRANSACTIONAL:
             return await transact(self._awaiting, call)
@@ -198,7 +200,7 @@ class Ledger(Desk):
         """
         return WorkflowScope(check_name(name, "workflow"))
 
-    def claim(  # noqa: PLR0913
+    def claim(
         self,
         tool: str,
         args: Mapping[str, Any] | None = None,
@@ -222,7 +224,7 @@ class Ledger(Desk):
             raise InvalidPolicy("TRANSACTIONAL effects need ledger.call(…, connection=…)")
         return Claimed(self._blocking, self._awaiting, call)
 
-    def _call(  # noqa: PLR0913
+    def _call(
         self,
         tool: str,
         fn: Callable[..., Any],
@@ -237,14 +239,14 @@ class Ledger(Desk):
     ) -> Call:
         """Check everything before anything happens."""
         policy = _DEFAULT if policy is None else policy
-        if not isinstance(policy, Policy):
+        if not is_a(policy, Policy):
             raise InvalidPolicy(f"policy={policy!r}: give a tallystick.Policy")
         workflow = workflow if workflow is not None else WORKFLOW.get()
         if workflow is None:
             raise NoWorkflow(
                 f"{tool} was called outside of a workflow; pass workflow=…, or wrap the run in "
-                "`with ledger.workflow('order-42'):`, with a name that is the same when it is tried "
-                "again"
+                "`with ledger.workflow('order-42'):`, with a name that is the same when it is "
+                "tried again"
             )
         check_name(tool, "tool")
         check_name(workflow, "workflow")
@@ -254,8 +256,8 @@ class Ledger(Desk):
             raise InvalidCall(f"occurrence={occurrence!r}: give a whole number from 0")
         if connection is not None and policy.guarantee is not Guarantee.TRANSACTIONAL:
             raise InvalidPolicy("connection=… goes with Policy(guarantee=TRANSACTIONAL)")
-        given = {} if args is None else args
-        if not isinstance(given, Mapping):
+        given: Mapping[str, Any] = {} if args is None else args
+        if not is_a(given, Mapping):
             raise InvalidCall(f"args={args!r}: give a mapping of argument names to values")
         frozen = frozen_copy(_binding.bind(fn, given) if bound else given)
         nonce = os.urandom(16)
@@ -348,7 +350,7 @@ def _close_all() -> None:
 
 def _fork_all() -> None:
     for ledger in list(_OPEN):
-        ledger._forked()  # noqa: SLF001 - our own
+        ledger._forked()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - our own
 
 
 atexit.register(_close_all)

@@ -12,7 +12,7 @@ from tallystick._codec import encode
 from tallystick._flows import stops
 from tallystick._flows.call import Call, claim_of, micros
 from tallystick._model import Row, Status
-from tallystick._policy import Approval
+from tallystick._policy import Approval, in_seconds
 from tallystick._ports import Ports
 from tallystick.errors import AsyncTool
 
@@ -45,7 +45,7 @@ async def ask(p: Ports, call: Call, *, kind: str = "approval", note: str = "") -
         p.holder,
         Status.PENDING.value,
         suspect="run",
-        expires=micros(approval.expires),  # type: ignore[arg-type]
+        expires=micros(approval.expires),
         quorum=approval.quorum,
         facts=facts,
     )
@@ -97,7 +97,7 @@ async def ask_again(
             tenant=row.tenant,
             epoch=row.epoch,
             status=row.status,
-            expires=micros(approval.expires),  # type: ignore[arg-type]
+            expires=micros(approval.expires),
             quorum=approval.quorum,
             facts=facts if facts is not None else await _facts(p, call, approval),
             actor=p.holder,
@@ -111,7 +111,7 @@ async def ask_again(
 async def decision(p: Ports, call: Call, row: Row, began: float) -> Found:
     """Wait for the decision as long as the policy says, or raise ApprovalRequired."""
     wait = of(call).wait
-    left = float(wait) - (p.monotonic() - began) if wait is not None else 0.0  # type: ignore[arg-type]
+    left = in_seconds(wait) - (p.monotonic() - began) if wait is not None else 0.0
     if left <= 0:
         raise stops.approval_required(call, row)
     changed = await p.wait(row, left)
@@ -126,5 +126,3 @@ def edited(args: dict[str, Any] | None) -> tuple[str | None, bytes | None]:
         return None, None
     text = encode(args, where="args")
     return text, hashlib.sha256(text.encode()).digest()
-
-

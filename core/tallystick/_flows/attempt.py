@@ -42,10 +42,10 @@ async def attempt(p: Ports, call: Call, row: Row, args: dict[str, Any]) -> Outco
         with p.around("call", row, call_id=call.call_id):
             if _points.armed:
                 _points.reach("tool.before")
-            value = await p.invoke(call.fn, args, call.policy.timeout)  # type: ignore[arg-type]
+            value = await p.invoke(call.fn, args, call.timeout)
             if _points.armed:
                 _points.reach("tool.after")
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - whatever it is, its outcome is recorded
         CURRENT.reset(token)
         return await _raised(p, call, row, error)
     CURRENT.reset(token)
@@ -53,7 +53,7 @@ async def attempt(p: Ports, call: Call, row: Row, args: dict[str, Any]) -> Outco
 
 
 async def _still_ours(p: Ports, row: Row) -> bool:
-    """After a time in which this worker may have been taken for dead: is the claim still good?"""
+    """After a time in which this worker may have been taken for dead, whether the claim is good."""
     now = (await p.read(Look(key=row.key, tenant=row.tenant))).row
     return now is not None and (now.status, now.nonce) == (row.status, row.nonce)
 

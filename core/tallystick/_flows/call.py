@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from tallystick._acts import Claim, Found
 from tallystick._codec import decode, encode
 from tallystick._keys import Identity, scope_of
 from tallystick._model import Guarantee, Row
-from tallystick._policy import Policy
+from tallystick._policy import Policy, Seconds, in_seconds
 from tallystick.errors import LedgerError
 
 REDACTED = "[redacted]"
@@ -38,6 +38,12 @@ class Call(NamedTuple):
         """The key as users see it."""
         return self.identity.key.hex()
 
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that one attempt may take."""
+        timeout = self.policy.timeout
+        return None if timeout is None else in_seconds(timeout)
+
     def error(self, kind: type[Any], message: str, **facts: Any) -> Any:
         """An error about this effect, with *facts* as attributes."""
         error = kind(message, key=self.hex, tool=self.tool, workflow=self.workflow)
@@ -46,9 +52,9 @@ class Call(NamedTuple):
         return error
 
 
-def micros(seconds: float) -> int:
+def micros(duration: Seconds) -> int:
     """Whole microseconds."""
-    return int(seconds * 1_000_000)
+    return int(in_seconds(duration) * 1_000_000)
 
 
 def claim_of(call: Call, holder: str, status: str = "running", **asked: Any) -> Claim:
@@ -56,10 +62,10 @@ def claim_of(call: Call, holder: str, status: str = "running", **asked: Any) -> 
     policy = call.policy
     lifetime = None
     if policy.guarantee is Guarantee.IDEMPOTENT:
-        whole = micros(float(policy.key_lifetime))  # type: ignore[arg-type]
+        whole = micros(policy.key_lifetime)
         # a repeat sent in the last moments would arrive after the downstream forgot the key
         lifetime = whole - min(60_000_000, whole // 20)
-    quiet = micros(policy.quiet) if policy.guarantee is Guarantee.RECONCILE else 0  # type: ignore[arg-type]
+    quiet = micros(policy.quiet) if policy.guarantee is Guarantee.RECONCILE else 0
     identity = call.identity
     return Claim(
         identity.key,
@@ -100,7 +106,9 @@ def recorded_args(call: Call, row: Row) -> dict[str, Any]:
     """
     if row.edited is None and row.shown == call.identity.shown:
         return call.args
-    recorded: Any = decode(row.edited if row.edited is not None else row.args)
+    recorded: dict[str, Any] = cast(
+        "dict[str, Any]", decode(row.edited if row.edited is not None else row.args)
+    )
     for name in call.policy.redact:
         if recorded.get(name) == REDACTED and name in call.args:
             recorded[name] = call.args[name]

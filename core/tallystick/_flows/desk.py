@@ -35,7 +35,7 @@ UNSET: Any = _Unset()
 
 async def get(p: Ports, tenant: str, key: str) -> Effect:
     """The effect whose key is, or starts with, *key*."""
-    prefix = key.lower() if isinstance(key, str) else ""
+    prefix = str(key).lower()
     if not _HEX.match(prefix):
         raise UnknownEffect(f"{key!r} is not a key; keys are hex, at least their first characters")
     found = await p.read(acts.Find(tenant=tenant, prefix=prefix, limit=2))
@@ -69,7 +69,7 @@ async def pending(p: Ports, tenant: str) -> list[Any]:
     return await p.read(acts.Inbox(tenant=tenant))
 
 
-async def decide(  # noqa: PLR0913 - the parts of a decision
+async def decide(
     p: Ports,
     tenant: str,
     key: str,
@@ -103,9 +103,11 @@ def _edits(effect: Effect, args: dict[str, Any] | None) -> tuple[str | None, byt
     if args is None:
         return None, None
     unknown = set(args) - set(effect.args)
-    if unknown or not all(isinstance(name, str) for name in args):
+    if unknown:
         names = ", ".join(effect.args) or "none"
-        raise InvalidCall(f"edited arguments must be among {names}; got {', '.join(map(str, args))}")
+        raise InvalidCall(
+            f"edited arguments must be among {names}; got {', '.join(map(str, args))}"
+        )
     return approvals.edited({**effect.args, **args})
 
 
@@ -120,7 +122,7 @@ def _refuse(effect: Effect, message: str) -> NoReturn:
     raise DecisionRefused(message, key=effect.key, tool=effect.tool, workflow=effect.workflow)
 
 
-async def resolve(  # noqa: PLR0913 - the parts of a resolution
+async def resolve(
     p: Ports,
     tenant: str,
     key: str,
@@ -178,7 +180,7 @@ async def halt(p: Ports, stop: Halt) -> None:
     await p.do(acts.PutHalt(halt=stop))
 
 
-def a_halt(  # noqa: PLR0913
+def a_halt(
     tenant: str, *, by: str, reason: str, tool: Any, workflow: Any, everywhere: bool, mode: str
 ) -> Halt:
     """The halt that an operator describes."""
@@ -204,7 +206,7 @@ def scope(tenant: str, *, everywhere: bool) -> str | None:
     return None
 
 
-async def unhalt(  # noqa: PLR0913
+async def unhalt(
     p: Ports, tenant: str, *, by: str, reason: str, tool: Any, workflow: Any, everywhere: bool
 ) -> int:
     """Allow again what exactly this halt forbade."""

@@ -17,12 +17,15 @@ from tallystick._flows import approvals, probing, stops
 from tallystick._flows.attempt import Outcome, attempt
 from tallystick._flows.call import Call, claim_of, describe, recorded_args, seen
 from tallystick._model import Guarantee, Row, Status
+from tallystick._policy import in_seconds
 from tallystick._ports import Ports
 from tallystick._rules import Step
 from tallystick.errors import CalledFromItself, EffectInDoubt, StoreBusy
 
 #: how often a claim may meet a rival's uncommitted insert before something is wrong
 _RIVALS = 200
+#: how often it is claimed again without a pause
+_AT_ONCE = 3
 
 
 async def perform(p: Ports, call: Call) -> Any:
@@ -115,14 +118,14 @@ class Walk:
     async def run(self, row: Row) -> Outcome:
         """Make one attempt at an effect that is ours."""
         self._tries += 1
-        call, policy = self.call, self.call.policy
+        call = self.call
         args = call.args if row.attempt == 1 and not row.events else recorded_args(call, row)
         run = partial(attempt, call=call, row=row, args=args)
         try:
             return await self.p.enter(
                 run,
                 is_async=call.is_async,
-                timeout=policy.timeout,  # type: ignore[arg-type]
+                timeout=call.timeout,
             )
         except TimeoutError as late:
             return await self._timed_out(row, late)
@@ -169,12 +172,12 @@ class Walk:
 
     async def _pause_or(self, error: BaseException, found: Found, row: Row) -> None:
         """Wait for the next attempt as the policy says; raise *error* when there is none."""
-        retry: Any = self.call.policy.retry
+        retry = self.call.policy.retrying
         if retry is None or self._tries >= retry.attempts:
             raise error
         pause = retry.pause(self._tries)
         spent = (found.now - (row.started_at or found.now)) / 1e6
-        if retry.within is not None and spent + pause > retry.within:
+        if retry.within is not None and spent + pause > in_seconds(retry.within):
             raise error
         await self.p.pause(pause)
 
@@ -189,8 +192,10 @@ class Walk:
     async def _again(self, found: Found) -> Found:
         self._rivals += 1
         if self._rivals > _RIVALS:
-            raise StoreBusy(f"another transaction holds {self.call.hex[:12]} uncommitted; try later")
-        if self._rivals > 3:
+            raise StoreBusy(
+                f"another transaction holds {self.call.hex[:12]} uncommitted; try later"
+            )
+        if self._rivals > _AT_ONCE:
             await self.p.pause(min(0.001 * self._rivals, 0.1))
         return await self.claim()
 
@@ -238,9 +243,13 @@ class Walk:
             self.p.emit("started", started.row, was=row.status)
         return started
 
+    def _patience(self) -> float:
+        """Seconds that this caller still has for others."""
+        return in_seconds(self.call.policy.wait) - (self.p.monotonic() - self._began)
+
     async def _wait(self, found: Found) -> Found:
         row = seen(found)
-        left = float(self.call.policy.wait) - (self.p.monotonic() - self._began)  # type: ignore[arg-type]
+        left = self._patience()
         changed = await self.p.wait(row, left) if left > 0 else None
         if changed is None:
             raise stops.still_running(self.call, row)
@@ -263,9 +272,8 @@ class Walk:
         return await self.look()
 
     async def _probe(self, found: Found) -> Found:
-        left = float(self.call.policy.wait) - (self.p.monotonic() - self._began)  # type: ignore[arg-type]
         try:
-            await probing.probe(self.p, self.call, found, seen(found), left)
+            await probing.probe(self.p, self.call, found, seen(found), self._patience())
         except probing.Undecided as undecided:
             error = stops.in_doubt(self.call, seen(found), str(undecided))
             raise error from (undecided.__cause__ or self._error)

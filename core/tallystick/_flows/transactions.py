@@ -39,7 +39,7 @@ async def transact(p: Ports, call: Call) -> Any:
                 step, found = await attempt.enter(lent)
                 if step in _OURS:
                     await attempt.run(lent, seen(found))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it was rolled back; the policy decides
             if attempt.settled is not None:
                 return await attempt.committed_anyway(error)
             await _retry_or(p, call, error, tries)
@@ -117,7 +117,7 @@ class _Attempt:
             with self.p.around("call", row, call_id=call.call_id):
                 if _points.armed:
                     _points.reach("tool.before")
-                self.value = await self.p.invoke(call.fn, args, call.policy.timeout)  # type: ignore[arg-type]
+                self.value = await self.p.invoke(call.fn, args, call.timeout)
                 if _points.armed:
                     _points.reach("tool.after")
         finally:
@@ -136,7 +136,7 @@ class _Attempt:
 
 async def _retry_or(p: Ports, call: Call, error: Exception, tries: int) -> None:
     """It was rolled back; in a transaction of our own the policy may try again."""
-    retry: Any = call.policy.retry
+    retry = call.policy.retrying
     final = isinstance(error, EffectStopped) or classify(error, call.policy.classify) == "failed"
     if call.connection is not None or retry is None or tries >= retry.attempts or final:
         raise error

@@ -24,7 +24,7 @@ def otel_hook(tracer_provider: TracerProvider | None = None) -> Hook:
     ``otel`` extra is not installed.
     """
     try:
-        from opentelemetry import trace  # noqa: PLC0415 - an extra
+        from opentelemetry import trace
     except ImportError as error:
         raise LedgerError(
             'spans need OpenTelemetry, which is not installed: pip install "tallystick[otel]"'

@@ -29,7 +29,7 @@ def open_store(target: str | sqlalchemy.Engine | Store, *, create: bool, lease: 
     if not isinstance(target, str):
         if hasattr(target, "apply") and hasattr(target, "read"):
             return cast("Store", target)
-        return _on_engine(cast("sqlalchemy.Engine", target), create=create, lease=lease)
+        return _on_engine(target, create=create, lease=lease)
     scheme, found, rest = target.partition("://")
     if not found:
         raise InvalidUrl(
@@ -37,14 +37,15 @@ def open_store(target: str | sqlalchemy.Engine | Store, *, create: bool, lease: 
             "or memory://"
         )
     if scheme == "memory":
-        from tallystick.stores._memory import MemoryStore  # noqa: PLC0415
+        from tallystick.stores._memory import MemoryStore
 
         return MemoryStore(rest or None)
     return _on_engine(_engine(target, scheme), create=create, lease=lease, owned=True)
 
 
 def _engine(url: str, scheme: str) -> sqlalchemy.Engine:
-    import sqlalchemy  # noqa: PLC0415 - a fifth of a second that memory:// need not pay
+    import sqlalchemy  # a fifth of a second that memory:// need not pay
+    from sqlalchemy.exc import ArgumentError
 
     family = scheme.partition("+")[0]
     if family not in {"sqlite", "postgresql", "postgres"}:
@@ -53,7 +54,7 @@ def _engine(url: str, scheme: str) -> sqlalchemy.Engine:
         )
     try:
         parsed = sqlalchemy.make_url(url)
-    except sqlalchemy.exc.ArgumentError as error:
+    except ArgumentError as error:
         raise InvalidUrl(f"{url!r} cannot be read as a URL: {error}") from error
     try:
         if family == "sqlite":
@@ -65,12 +66,11 @@ def _engine(url: str, scheme: str) -> sqlalchemy.Engine:
         raise _missing() from error
 
 
-def _on_engine(
-    engine: sqlalchemy.Engine, *, create: bool, lease: float, owned: bool = False
-) -> Store:
+def _on_engine(given: Any, *, create: bool, lease: float, owned: bool = False) -> Store:
+    engine = cast("sqlalchemy.Engine", given)
     name = getattr(getattr(engine, "dialect", None), "name", None)
     if name == "sqlite":
-        from tallystick.stores._sqlite import SqliteStore  # noqa: PLC0415
+        from tallystick.stores._sqlite import SqliteStore
 
         return SqliteStore(engine, create=create, owned=owned)
     if name == "postgresql":
@@ -80,7 +80,7 @@ def _on_engine(
                 "tallystick needs psycopg 3: postgresql+psycopg://"
             )
         try:
-            from tallystick.stores._postgres import PostgresStore  # noqa: PLC0415
+            from tallystick.stores._postgres import PostgresStore
         except ImportError as error:
             raise _missing() from error
         return PostgresStore(engine, create=create, lease=lease, owned=owned)

@@ -46,7 +46,7 @@ _POSTGRES = (
     ("08", StoreUnavailable),
 )
 
-_NEXT = {
+_NEXT: dict[type[StoreError], str] = {
     StoreBusy: "try again; if it stays so, look for a long transaction on the ledger's tables",
     StoreFull: "free space or make the database writable; nothing was started",
     StoreCorrupt: "restore it from a backup; `tallystick verify` shows what is damaged",

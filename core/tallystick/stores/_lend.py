@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
@@ -68,11 +68,14 @@ class LentThere:
 
 
 def _tx(store: Lender, db: sqlalchemy.Connection) -> Tx:
-    return store.lent(lambda sql, params: db.exec_driver_sql(sql, dict(params)))
+    def run(sql: str, params: Mapping[str, Any]) -> sqlalchemy.CursorResult[Any]:
+        return db.exec_driver_sql(sql, dict(params))
+
+    return store.lent(run)
 
 
 @contextmanager
-def lend(store: Lender, given: Any) -> Iterator[LentHere]:
+def lend(store: Lender, given: Any) -> Generator[LentHere]:
     """
     A savepoint on *given*, or a transaction of our own where nothing is given.
 
@@ -98,9 +101,9 @@ def lend(store: Lender, given: Any) -> Iterator[LentHere]:
 
 
 @asynccontextmanager
-async def alend(store: Lender, given: Any) -> AsyncIterator[LentThere]:
+async def alend(store: Lender, given: Any) -> AsyncGenerator[LentThere]:
     """As :func:`lend`, for an ``AsyncConnection`` or ``AsyncSession``."""
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession  # noqa: PLC0415 - needs greenlet
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
     if given is None:
         raise InvalidPolicy(

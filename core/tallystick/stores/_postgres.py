@@ -15,13 +15,13 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
-import sqlalchemy
 import tenacity
+from sqlalchemy.exc import DBAPIError
 
 from tallystick._acts import Act, Claim, Found, Settle
 from tallystick._model import Row
@@ -40,7 +40,10 @@ from tallystick.stores._sql import (
     single,
     unnest,
 )
-from tallystick.stores._tx import Overtaken, SqlTx, granted, holding, inserted
+from tallystick.stores._tx import Execute, Overtaken, SqlTx, granted, holding, inserted
+
+if TYPE_CHECKING:
+    import sqlalchemy
 
 A = TypeVar("A")
 _IDLE_READERS = 8
@@ -112,7 +115,9 @@ def _found(claim: Claim, row: Any) -> Found:
         return inserted(claim, created, twin)
     if effect[0] is not None:
         return granted(claim, Row._make(effect), now, twin, alive=bool(alive))
-    return Found(False, None, False, now, halted=halted, twin=twin if claim.suspect != "run" else None)
+    return Found(
+        False, None, False, now, halted=halted, twin=twin if claim.suspect != "run" else None
+    )
 
 
 class PostgresStore:
@@ -139,7 +144,7 @@ class PostgresStore:
         self._reset()
         try:
             _schema.ensure(engine, create=create)
-        except (psycopg.Error, sqlalchemy.exc.DBAPIError) as error:
+        except (psycopg.Error, DBAPIError) as error:
             raise _explained(error) from error
 
     def _reset(self) -> None:
@@ -154,9 +159,9 @@ class PostgresStore:
         """A connection of its own, outside the engine's pool, in autocommit."""
         try:
             fairy = self.engine.raw_connection()
-        except sqlalchemy.exc.DBAPIError as error:
+        except DBAPIError as error:
             raise (error.orig or error) from error
-        raw: Any = fairy.driver_connection
+        raw = cast("psycopg.Connection[Any]", fairy.driver_connection)
         fairy.detach()
         raw.rollback()
         raw.autocommit = True
@@ -170,7 +175,8 @@ class PostgresStore:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_again),
             stop=tenacity.stop_after_delay(self._patience),
-            wait=tenacity.wait_exponential(multiplier=0.02, max=1.0) + tenacity.wait_random(0, 0.05),
+            wait=tenacity.wait_exponential(multiplier=0.02, max=1.0)
+            + tenacity.wait_random(0, 0.05),
             reraise=True,
         )
         for attempt in retrying:
@@ -179,7 +185,7 @@ class PostgresStore:
         raise AssertionError("unreachable")
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self) -> Generator[None]:
         if self._closed:
             raise LedgerClosed("this ledger was closed; open a new one")
         try:
@@ -205,12 +211,15 @@ class PostgresStore:
         claims = [(i, a) for i in order if isinstance(a := acts[i], Claim)]
         settles = [(i, a) for i in order if isinstance(a := acts[i], Settle)]
         if claims:
-            for (i, _), found in zip(claims, self._tx(db).claim([a for _, a in claims]), strict=True):
+            met = self._tx(db).claim([a for _, a in claims])
+            for (i, act), found in zip(claims, met, strict=True):
                 answers[i] = found
+                _scripts.applied(act)
         if settles:
             matched = self._tx(db).settle([a for _, a in settles])
-            for (i, act), ok in zip(settles, matched, strict=True):
-                answers[i] = self._settled(db, act, ok, touched)
+            for (i, settle), ok in zip(settles, matched, strict=True):
+                answers[i] = self._settled(db, settle, ok, touched)
+                _scripts.applied(act)
         for i in order:
             if not isinstance(acts[i], Claim | Settle):
                 with db.transaction():
@@ -231,7 +240,7 @@ class PostgresStore:
         return answer
 
     @contextmanager
-    def _reader(self) -> Iterator[psycopg.Connection[Any]]:
+    def _reader(self) -> Generator[psycopg.Connection[Any]]:
         if self._closed:
             raise LedgerClosed("this ledger was closed; open a new one")
         db: psycopg.Connection[Any] | None = None
@@ -244,6 +253,9 @@ class PostgresStore:
             if isinstance(error, psycopg.Error):
                 raise _explained(error) from error
             raise
+        self._keep(db)
+
+    def _keep(self, db: psycopg.Connection[Any]) -> None:
         if self._closed or len(self._readers) >= _IDLE_READERS:
             db.close()
         else:
@@ -291,10 +303,8 @@ class PostgresStore:
     def publish(self, keys: Sequence[bytes]) -> None:
         try:
             with self._reader() as db:
-                db.execute(
-                    _STATEMENTS["publish"],
-                    {"channel": CHANNEL, "keys": [key.hex() for key in keys]},
-                )
+                hexes = [key.hex() for key in keys]
+                _execute(db)(_STATEMENTS["publish"], {"channel": CHANNEL, "keys": hexes})
         except LedgerError:
             return  # a hint; waiters look by themselves every second
 
@@ -320,8 +330,11 @@ class PostgresStore:
         self._closed = closed
 
 
-def _execute(db: psycopg.Connection[Any]) -> Any:
-    return lambda sql, params: db.execute(sql, params, binary=True)
+def _execute(db: psycopg.Connection[Any]) -> Execute:
+    def run(sql: str, params: Mapping[str, Any]) -> psycopg.Cursor[Any]:
+        return db.execute(sql.encode(), params, binary=True)
+
+    return run
 
 
 def _again(error: BaseException) -> bool:
@@ -334,6 +347,6 @@ def _again(error: BaseException) -> bool:
 
 
 def _explained(error: BaseException) -> BaseException:
-    if isinstance(error, sqlalchemy.exc.DBAPIError) and error.orig is not None:
+    if isinstance(error, DBAPIError) and error.orig is not None:
         error = error.orig
     return translate(error)

@@ -145,7 +145,8 @@ SELECT :worker, :host, :pid, {now}, {now}, coalesce(max(seq), 0) FROM tallystick
     "dead": "SELECT id FROM tallystick_worker WHERE last_seen <= {now} - :lease ORDER BY id",
     # Whether a worker's lease runs (PostgreSQL).
     "alive": """
-SELECT EXISTS (SELECT 1 FROM tallystick_worker WHERE id = :worker AND last_seen > {now} - :lease)""",
+SELECT EXISTS (
+       SELECT 1 FROM tallystick_worker WHERE id = :worker AND last_seen > {now} - :lease)""",
     # What a worker left running: rows it inserted, and rows whose attempt it began later.
     "held": f"""
 SELECT {_ROW} FROM tallystick_effect e

@@ -17,7 +17,7 @@ import sqlite3
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -25,10 +25,10 @@ from contextlib import (
     suppress,
 )
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import portalocker
-import sqlalchemy
+from sqlalchemy.exc import DBAPIError
 
 from tallystick._acts import Act, Claim, Found
 from tallystick._ports import AnyAct, Applied, Lent
@@ -46,6 +46,9 @@ from tallystick.stores._lend import alend, lend
 from tallystick.stores._sql import SQLITE
 from tallystick.stores._tx import SqlTx, granted, holding, inserted
 from tallystick.stores._watch import DataVersion
+
+if TYPE_CHECKING:
+    import sqlalchemy
 
 A = TypeVar("A")
 _STATEMENTS = SQLITE.statements()
@@ -70,7 +73,7 @@ def network_filesystem(path: Path) -> str | None:
     for line in mounts.read_text(errors="replace").splitlines():
         _, place, fstype, *_ = line.split(" ")
         place = place.replace("\\040", " ")
-        inside = place == "/" or real == place or real.startswith(place + "/")
+        inside = f"{real}/".startswith(f"{place.rstrip('/')}/")
         if inside and len(place) >= len(best):
             best, kind = place, fstype
     return kind if kind in _NETWORK else None
@@ -141,7 +144,12 @@ class SqliteStore:
     local = True
 
     def __init__(
-        self, engine: sqlalchemy.Engine, *, create: bool = False, owned: bool = False, busy: float = 30.0
+        self,
+        engine: sqlalchemy.Engine,
+        *,
+        create: bool = False,
+        owned: bool = False,
+        busy: float = 30.0,
     ) -> None:
         name = engine.url.database
         if not name or name == ":memory:" or "mode=memory" in name:
@@ -166,7 +174,7 @@ class SqliteStore:
             self._workers.mkdir(parents=True, exist_ok=True)
             # a new file is made; tables of another version are only touched when asked to
             _schema.ensure(engine, create=create or _schema.current(engine) is None)
-        except (sqlite3.Error, sqlalchemy.exc.DBAPIError, OSError) as error:
+        except (sqlite3.Error, DBAPIError, OSError) as error:
             raise _explained(error, self.path) from error
 
     def _reset(self) -> None:
@@ -181,7 +189,7 @@ class SqliteStore:
     def connect(self, *, read_only: bool = False) -> sqlite3.Connection:
         """A connection of its own, outside the engine's pool."""
         fairy = self.engine.raw_connection()
-        raw: Any = fairy.driver_connection
+        raw = cast("sqlite3.Connection", fairy.driver_connection)
         fairy.detach()
         raw.isolation_level = None
         raw.execute(f"PRAGMA busy_timeout = {self._busy}")
@@ -223,7 +231,7 @@ class SqliteStore:
             return Applied(_scripts.perform_group(tx, acts, touched), touched)
 
     @contextmanager
-    def _transaction(self, *, holds: bool) -> Iterator[SqliteTx]:
+    def _transaction(self, *, holds: bool) -> Generator[SqliteTx]:
         """A write transaction, entered through the gate; committed unless something is raised."""
         if self._closed:
             raise LedgerClosed("this ledger was closed; open a new one")
@@ -262,11 +270,14 @@ class SqliteStore:
         except sqlite3.Error as error:
             db.close()
             raise _explained(error, self.path) from error
+        self._keep(db)
+        return answer
+
+    def _keep(self, db: sqlite3.Connection) -> None:
         if self._closed or len(self._readers) >= _IDLE_READERS:
             db.close()
         else:
             self._readers.append(db)
-        return answer
 
     def lent(self, execute: Any) -> SqliteTx:
         """A transaction over a caller's own connection, which the caller commits."""
@@ -327,7 +338,7 @@ class SqliteStore:
 def _explained(error: BaseException, path: Path) -> BaseException:
     if isinstance(error, LedgerError):
         return error
-    if isinstance(error, sqlalchemy.exc.DBAPIError) and error.orig is not None:
+    if isinstance(error, DBAPIError) and error.orig is not None:
         error = error.orig
     if isinstance(error, OSError):
         kind = StoreFull if error.errno in _NO_ROOM else StoreUnavailable

@@ -96,7 +96,7 @@ class SqlTx:
     def change(self, row: Row, columns: dict[str, Any]) -> None:
         assignments = ", ".join(f"{name} = :{name}" for name in columns)
         text = (
-            f"UPDATE tallystick_effect SET {assignments} WHERE key = :the_key"  # noqa: S608
+            f"UPDATE tallystick_effect SET {assignments} WHERE key = :the_key"
             " AND status = :was_status AND epoch = :was_epoch AND events = :was_events"
         )
         seen = {

@@ -1,13 +1,14 @@
 """
 For tests of tools and of stores: ledgers that die, clocks that turn, and an outside witness.
 
-:class:`StoreContract` is what every store must keep, your own included; ``crash_points`` walks
-through every named point at which a process can die.
+:func:`crash` ends a ledger as a killed process ends; :func:`crash_at` does so at one of the named
+:func:`points`.
 """
 
 from __future__ import annotations
 
+from tallystick.testing._crash import Crash, Crashed, crash_at, points
 from tallystick.testing._time import turn_clock
 from tallystick.testing._world import Witness, crash
 
-__all__ = ["Witness", "crash", "turn_clock"]
+__all__ = ["Crash", "Crashed", "Witness", "crash", "crash_at", "points", "turn_clock"]

@@ -12,4 +12,4 @@ def turn_clock(ledger: Ledger, seconds: float) -> None:
     It is the database's clock as this ledger sees it that moves: expiries, quiet periods, key
     lifetimes and, on PostgreSQL, leases of other workers. Other ledgers are not affected.
     """
-    ledger._engine.store.shift += int(seconds * 1_000_000)  # noqa: SLF001 - a door for tests
+    ledger._engine.store.shift += int(seconds * 1_000_000)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

@@ -16,8 +16,8 @@ def crash(ledger: Ledger) -> None:
     Its locks are gone at once; on PostgreSQL it counts as dead when its lease has run out (turn
     another ledger's clock). The ledger cannot be used afterwards.
     """
-    ledger._keeper.close()  # noqa: SLF001 - a door for tests
-    ledger._engine.store.close()  # noqa: SLF001
+    ledger._keeper.close()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    ledger._engine.store.close()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     ledger.close()
 
 
