@@ -264,13 +264,6 @@ class Sweep(Act[int]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bury(Act[None]):
-    """Forget a worker that holds nothing any more."""
-
-    worker: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Look(Act[Found]):
     """Read an effect; ``await_`` asks whoever changes it to tell other processes."""
 

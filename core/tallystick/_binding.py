@@ -20,7 +20,7 @@ class Shape(NamedTuple):
     defaults: dict[str, Any]
     names: frozenset[str]
     open: bool
-    signature: inspect.Signature | None
+    is_async: bool
 
 
 _cache: dict[Any, Shape] = {}
@@ -43,10 +43,11 @@ def shape_of(fn: Callable[..., Any]) -> Shape:
 
 
 def _read(fn: Callable[..., Any]) -> Shape:
+    is_async = inspect.iscoroutinefunction(fn)
     try:
         signature = inspect.signature(fn)
     except (TypeError, ValueError):
-        return Shape(frozenset(), {}, frozenset(), True, None)
+        return Shape(frozenset(), {}, frozenset(), True, is_async)
     required, defaults, names, is_open = set[str](), dict[str, Any](), set[str](), False
     for name, parameter in signature.parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD:
@@ -62,7 +63,7 @@ def _read(fn: Callable[..., Any]) -> Shape:
                 required.add(name)
             elif _nameable(parameter.default):
                 defaults[name] = parameter.default
-    return Shape(frozenset(required), defaults, frozenset(names), is_open, signature)
+    return Shape(frozenset(required), defaults, frozenset(names), is_open, is_async)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CurrentEffect:
-    """The effect that is being performed around the caller."""
+class CurrentEffect(NamedTuple):
+    """The effect that is being performed around the caller; one is made for every attempt."""
 
     #: sha256 in hex
     key: str

@@ -81,6 +81,7 @@ class _Face:
         self._store = engine.store
         self._journal = engine.journal
         self.hooks = engine.hooks
+        self.listening = engine.hooks.listening
         self.local = engine.store.local and not engine.store.immediate
 
     @property

@@ -63,6 +63,7 @@ class Journal:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._broken: BaseException | None = None
+        self._ended = False
 
     # -- callers ------------------------------------------------------------------------------
 

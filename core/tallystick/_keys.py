@@ -6,6 +6,7 @@ No part is joined to another by a separator, so no two different identities shar
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -37,9 +38,17 @@ class Identity(NamedTuple):
 
 def hashed(*parts: bytes) -> bytes:
     """sha256 over *parts*, each preceded by its length."""
-    return hashlib.sha256(
-        b"".join([len(part).to_bytes(8, "big") + part for part in parts])
-    ).digest()
+    return hashlib.sha256(b"".join([_prefixed(part) for part in parts])).digest()
+
+
+def _prefixed(part: bytes) -> bytes:
+    return len(part).to_bytes(8, "big") + part
+
+
+#: what an identity is made of; each kind is length-prefixed like every other part
+_NONCE, _BUSINESS, _CALL, _CONTENT, _TWIN = map(
+    _prefixed, (b"nonce", b"business", b"call", b"content", b"twin")
+)
 
 
 def check_name(value: object, what: str) -> str:
@@ -70,6 +79,7 @@ def _encodable(value: str) -> bool:
     return True
 
 
+@functools.lru_cache(maxsize=4096)
 def scope_of(tenant: str, workflow: str) -> bytes:
     """Sixteen bytes that stand for a workflow in an index."""
     return hashed(VERSION, b"scope", tenant.encode(), workflow.encode())[:16]
@@ -100,21 +110,29 @@ def identify(
     else:
         digest = shown
     if nonce is not None:
-        kind, name = b"nonce", nonce
+        kind, name = _NONCE, nonce
     elif policy.identity is not None:
-        kind, name = b"business", _business(policy, args)
+        kind, name = _BUSINESS, _business(policy, args)
     elif call_id is not None and policy.repeat != "same":
-        kind, name = b"call", hashed(call_id.encode(), digest)
+        kind, name = _CALL, hashed(call_id.encode(), digest)
     else:
-        kind, name = b"content", digest
-    place = (VERSION, tenant.encode(), workflow.encode(), tool.encode())
+        kind, name = _CONTENT, digest
+    place = _place(tenant, workflow, tool)
+    which = occurrence.to_bytes(8, "big")
     return Identity(
-        key=hashed(*place, kind, name, occurrence.to_bytes(8, "big")),
-        digest=digest,
-        shown=shown,
-        twin=hashed(*place, b"twin", digest)[:16],
-        size=len(text),
+        hashlib.sha256(place + kind + _prefixed(name) + which).digest(),
+        digest,
+        shown,
+        hashlib.sha256(place + _TWIN + digest).digest()[:16],
+        len(text),
     )
+
+
+@functools.lru_cache(maxsize=4096)
+def _place(tenant: str, workflow: str, tool: str) -> bytes:
+    """What all effects of a tool in a workflow have in common, ready to be hashed."""
+    parts = (VERSION, tenant.encode(), workflow.encode(), tool.encode())
+    return b"".join(_prefixed(part) for part in parts)
 
 
 def _business(policy: Policy, args: Mapping[str, Any]) -> bytes:

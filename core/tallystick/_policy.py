@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -19,6 +18,8 @@ Classifier = Callable[[BaseException], "Verdict | None"]
 Seconds = float | timedelta
 
 _DAY = 86_400.0
+#: beyond it databases and locks count no longer
+_CENTURY = 36_525 * _DAY
 _VERDICTS = ("failed", "retryable", "unknown", "interrupted")
 
 
@@ -80,8 +81,10 @@ class Retry:
             raise InvalidPolicy(f"Retry(attempts={self.attempts!r}): give a whole number from 1")
         for name in ("initial", "maximum", "jitter", "within"):
             value = getattr(self, name)
-            if value is not None:
+            if value is not None or name != "within":
                 object.__setattr__(self, name, seconds(value, f"Retry({name}=…)"))
+        if type(self.factor) not in {int, float} or not 1 <= self.factor <= _CENTURY:
+            raise InvalidPolicy(f"Retry(factor={self.factor!r}): give a number from 1")
 
     def pause(self, attempt: int) -> float:
         """Seconds to wait after attempt number *attempt* failed."""
@@ -210,7 +213,7 @@ class Policy:
         _callable(self.probe, "Policy(probe=…)")
         for name in ("quiet", "key_lifetime", "wait", "timeout"):
             value = getattr(self, name)
-            if value is not None:
+            if value is not None or name != "timeout":
                 put(name, seconds(value, f"Policy({name}=…)"))
         self._consistent()
 
@@ -240,12 +243,12 @@ def in_seconds(value: Seconds) -> float:
 
 
 def seconds(value: Seconds, where: str) -> float:
-    """*value* as a finite number of seconds ≥ 0; InvalidPolicy naming *where* otherwise."""
+    """*value* as seconds from 0 to a century; InvalidPolicy naming *where* otherwise."""
     number = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(number, bool) or not isinstance(number, int | float):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidPolicy(f"{where}: give seconds or a timedelta, not {value!r}")
-    if not math.isfinite(number) or number < 0:
-        raise InvalidPolicy(f"{where}: {value!r} is not a duration; give a finite number ≥ 0")
+    if not 0 <= number <= _CENTURY:
+        raise InvalidPolicy(f"{where}: {value!r} is out of range; give 0 to {_CENTURY:.0f}")
     return float(number)
 
 

@@ -242,6 +242,11 @@ class Ports(Protocol):
         """The worker under which this process holds effects."""
         ...
 
+    @property
+    def listening(self) -> bool:
+        """Whether any hook wants to hear of anything."""
+        ...
+
     async def claim(self, act: Claim) -> Found:
         """Submit a claim; if the caller is cancelled meanwhile, it is given back."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import inspect
+import itertools
 import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -94,11 +95,16 @@ class Ledger(Desk):
         self.tenant = check_name(tenant, "tenant")
         if not is_a(lease, (int, float)) or not _LEASE[0] <= lease <= _LEASE[1]:
             raise InvalidCall(f"lease={lease!r}: give seconds between 0.2 and a day")
+        if not is_a(max_arguments, int) or max_arguments < 1:
+            raise InvalidCall(f"max_arguments={max_arguments!r}: give a number of bytes from 1")
+        if not is_a(hooks, Sequence) or not all(map(callable, hooks)):
+            raise InvalidCall(f"hooks={hooks!r}: give a list of functions, see tallystick.hooks")
         self._max_arguments = max_arguments
         self._engine = Engine(open_store(target, create=create, lease=lease), Hooks(hooks))
         self._blocking = Blocking(self._engine)
         self._awaiting = Awaiting(self._engine)
         self._keeper = _maintenance.Keeper(self._engine, self.tenant)
+        self._nonces = _nonces()
         _OPEN.add(self)
 
     # -- calling ------------------------------------------------------------------------------
@@ -130,7 +136,7 @@ class Ledger(Desk):
         ApprovalDenied, ApprovalExpired, EffectFailed (a recorded failure), ArgumentsChanged,
         Halted, StillRunning; InvalidCall for bad input, before anything is recorded.
         """
-        if inspect.iscoroutinefunction(fn):
+        if _binding.shape_of(fn).is_async:
             raise AsyncTool(f"{tool} is async: use `await ledger.acall(…)`")
         call = self._call(tool, fn, args, workflow, call_id, occurrence, policy, connection)
         if call.policy.guarantee is Guarantee.TRANSACTIONAL:
@@ -260,7 +266,7 @@ class Ledger(Desk):
         if not is_a(given, Mapping):
             raise InvalidCall(f"args={args!r}: give a mapping of argument names to values")
         frozen = frozen_copy(_binding.bind(fn, given) if bound else given)
-        nonce = os.urandom(16)
+        nonce = self._nonces()
         read_only = policy.guarantee is Guarantee.READ_ONLY
         identity = identify(
             tenant=self.tenant,
@@ -285,7 +291,7 @@ class Ledger(Desk):
             tool,
             call_id,
             fn,
-            inspect.iscoroutinefunction(fn),
+            _binding.shape_of(fn).is_async,
             frozen,
             identity,
             nonce,
@@ -337,6 +343,13 @@ class Ledger(Desk):
         self._blocking = Blocking(self._engine)
         self._awaiting = Awaiting(self._engine)
         self._keeper = _maintenance.Keeper(self._engine, self.tenant)
+        self._nonces = _nonces()
+
+
+def _nonces() -> Callable[[], bytes]:
+    """Sixteen bytes that no other claim has: eight at random for this ledger, and a count."""
+    mine, count = os.urandom(8), itertools.count()
+    return lambda: mine + next(count).to_bytes(8, "big")
 
 
 def _by_hand(**_: Any) -> None:

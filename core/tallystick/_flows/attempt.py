@@ -155,9 +155,8 @@ async def _unknown(p: Ports, call: Call, row: Row, error: BaseException) -> Outc
     after = await p.do(doubt)
     if after is not None and after.status == Status.IN_DOUBT:
         p.emit("in_doubt", after, reason=summary(error))
-    if call.policy.guarantee is Guarantee.READ_ONLY:
-        return Outcome("failed", error=error)
-    return Outcome("unknown", error=error)
+    harmless = call.policy.guarantee is Guarantee.READ_ONLY
+    return Outcome("retryable" if harmless else "unknown", error=error)
 
 
 def _release(row: Row, error: BaseException) -> Release:

@@ -93,10 +93,21 @@ async def decide(
             reason=reason,
             args=text,
             args_digest=args_digest,
-            shown=bytes.fromhex(digest) if digest is not None else None,
+            shown=_digest(digest),
         )
     )
     return _decided(p, decided, effect, "approved" if approve else "denied")
+
+
+def _digest(text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    try:
+        return bytes.fromhex(text)
+    except (TypeError, ValueError):
+        raise InvalidCall(
+            f"digest={text!r}: give the hex digest of ApprovalRequired or Effect"
+        ) from None
 
 
 def _edits(effect: Effect, args: dict[str, Any] | None) -> tuple[str | None, bytes | None]:

@@ -15,7 +15,7 @@ from tallystick import _rules as rules
 from tallystick._acts import Doubt, Found, Lapse, Look, Settle, Start
 from tallystick._flows import approvals, probing, stops
 from tallystick._flows.attempt import Outcome, attempt
-from tallystick._flows.call import Call, claim_of, describe, recorded_args, seen
+from tallystick._flows.call import Call, claim_of, describe, recorded_args, seen, summary
 from tallystick._model import Guarantee, Row, Status
 from tallystick._policy import in_seconds
 from tallystick._ports import Ports
@@ -106,6 +106,8 @@ class Walk:
     async def claim(self) -> Found:
         """Try to become the one who performs it."""
         act = claim_of(self.call, self.p.holder)
+        if not self.p.listening:
+            return await self.p.claim(act)
         with self.p.around("claim", rules.fresh_row(act, 0), call_id=self.call.call_id):
             return await self.p.claim(act)
 
@@ -145,7 +147,8 @@ class Walk:
         after = await self.p.do(doubt)
         if after is not None and after.status == Status.IN_DOUBT:
             self.p.emit("in_doubt", after, reason=reason)
-        return Outcome("unknown", error=TimeoutError(reason))
+        harmless = self.call.policy.guarantee is Guarantee.READ_ONLY
+        return Outcome("retryable" if harmless else "unknown", error=TimeoutError(reason))
 
     async def after(self, outcome: Outcome) -> Found:
         """What follows an attempt that brought no value: another look, or the error."""
@@ -168,7 +171,7 @@ class Walk:
         if rules.repeatable(row, self.call.policy, found.now):
             await self._pause_or(error, found, row)
             return await self.look()
-        raise stops.in_doubt(self.call, row, str(error)) from error
+        raise stops.in_doubt(self.call, row, summary(error)) from error
 
     async def _pause_or(self, error: BaseException, found: Found, row: Row) -> None:
         """Wait for the next attempt as the policy says; raise *error* when there is none."""
@@ -219,6 +222,7 @@ class Walk:
             )
         identity = self.call.identity._replace(key=twin)
         self.call = self.call._replace(identity=identity)
+        refuse_itself(self.call)
         return await self.look()
 
     async def _start(self, found: Found) -> Found:

@@ -15,7 +15,7 @@ from tallystick.cli._options import DEFAULT, Json, LedgerUrl, Tenant
 from tallystick.cli._target import located, masked
 
 if TYPE_CHECKING:
-    from tallystick.cli._checks import Check
+    from tallystick.cli._case import Check
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 

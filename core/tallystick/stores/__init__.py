@@ -67,6 +67,11 @@ def _engine(url: str, scheme: str) -> sqlalchemy.Engine:
 
 
 def _on_engine(given: Any, *, create: bool, lease: float, owned: bool = False) -> Store:
+    if hasattr(given, "sync_engine"):
+        raise InvalidUrl(
+            "an AsyncEngine cannot be shared with threads; give the ledger its URL, or an Engine. "
+            "Both faces work on either"
+        )
     engine = cast("sqlalchemy.Engine", given)
     name = getattr(getattr(engine, "dialect", None), "name", None)
     if name == "sqlite":

@@ -76,6 +76,8 @@ class MemoryStore:
             except BaseException:
                 tx.undo()
                 raise
+        if touched:
+            self.publish([key for key, _ in touched])
         return Applied(answers, touched)
 
     def read(self, act: Act[A]) -> A:
@@ -116,6 +118,18 @@ class MemoryStore:
         with self._shelf.lock:
             self._shelf.workers.discard(self._worker)
             self._shelf.dead.add(self._worker)
+        for wake in list(self._shelf.watchers):
+            wake(None)
+
+    def forked(self) -> None:
+        """In a forked child: another worker on a copy of the shelf, whose old workers are gone."""
+        self._shelf.lock = threading.RLock()
+        with self._shelf.lock:
+            self._shelf.workers.discard(self._worker)
+            self._shelf.dead.add(self._worker)
+            self._shelf.watchers.clear()
+            self._worker = uuid.uuid4().hex
+            self._shelf.workers.add(self._worker)
 
 
 class MemoryTx:

@@ -212,14 +212,14 @@ class PostgresStore:
         settles = [(i, a) for i in order if isinstance(a := acts[i], Settle)]
         if claims:
             met = self._tx(db).claim([a for _, a in claims])
-            for (i, act), found in zip(claims, met, strict=True):
+            for (i, claim), found in zip(claims, met, strict=True):
                 answers[i] = found
-                _scripts.applied(act)
+                _scripts.applied(claim)
         if settles:
             matched = self._tx(db).settle([a for _, a in settles])
             for (i, settle), ok in zip(settles, matched, strict=True):
                 answers[i] = self._settled(db, settle, ok, touched)
-                _scripts.applied(act)
+                _scripts.applied(settle)
         for i in order:
             if not isinstance(acts[i], Claim | Settle):
                 with db.transaction():

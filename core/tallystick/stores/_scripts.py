@@ -210,10 +210,6 @@ def _tell(tx: Tx, tenant: str | None, kind: str, by: str, detail: dict[str, Any]
     tx.append(rules.link(previous, key, n, change, tx.now(), 0, text))
 
 
-def bury(tx: Tx, act: acts.Bury, touched: Touched) -> None:
-    tx.bury(act.worker)
-
-
 def sweep(tx: Tx, act: acts.Sweep, touched: Touched) -> int:
     found = 0
     for worker in tx.dead() if act.dead is None else act.dead:
@@ -265,7 +261,6 @@ _SCRIPTS: dict[type, Callable[[Tx, Any, Touched], Any]] = {
     acts.Notified: notified,
     acts.PutHalt: put_halt,
     acts.LiftHalt: lift_halt,
-    acts.Bury: bury,
     acts.Sweep: sweep,
     acts.Look: await_,
 }

@@ -152,7 +152,7 @@ class SqliteStore:
         busy: float = 30.0,
     ) -> None:
         name = engine.url.database
-        if not name or name == ":memory:" or "mode=memory" in name:
+        if not name or ":memory:" in name or "memory" in engine.url.query.get("mode", ""):
             raise InvalidUrl(
                 "an in-memory SQLite database is another one for every connection; "
                 "use memory:// for a ledger that lives in this process"

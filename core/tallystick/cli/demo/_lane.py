@@ -45,8 +45,8 @@ class Shop:
 
     def tallystick(self, *args: str) -> Any:
         """Run a ``tallystick`` command in a process of its own, and read its answer."""
-        command = ("-m", "tallystick.cli", *args, "--ledger", self.ledger, "--json")
-        ended = self.processes.run(*command)
+        command = ("-m", "tallystick.cli", *args, "--json")
+        ended = self.processes.run(*command, TALLYSTICK_LEDGER=self.ledger)
         if ended.code != 0:
             raise DemoFailed(f"tallystick {' '.join(args)}: {ended.err.strip()}")
         return json.loads(ended.out)

@@ -96,11 +96,11 @@ class Processes:
             self._running.discard(agent)
         return end
 
-    def run(self, *args: str) -> Ended:
+    def run(self, *args: str, **environ: str) -> Ended:
         """Run Python with *args* to its end."""
         with self._lock:
             self._refuse_late()
-            process = python(*args, stderr=subprocess.PIPE)
+            process = python(*args, stderr=subprocess.PIPE, env=os.environ | environ)
             self._running.add(process)
         try:
             out, err = process.communicate(timeout=PATIENCE)

@@ -1,0 +1,110 @@
+"""What the doctor looks at in the database itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy.exc import DatabaseError
+
+from tallystick.cli._case import Case, Check, Examination
+from tallystick.cli._target import engine_for
+from tallystick.stores._tables import HEAD
+
+_FULL = 2
+_OLDEST_SERVER = 130_000
+
+
+def _disk(case: Case) -> Check:
+    from tallystick.stores._sqlite import network_filesystem
+
+    path = case.path or Path()
+    kind = network_filesystem(path)
+    where = path.absolute()
+    if kind is None:
+        return Check(name="disk", state="ok", says=f"{where} is on a local disk")
+    return Check(
+        name="disk",
+        state="fail",
+        says=f"{where} is on a network file system ({kind}), whose locks cannot be trusted",
+        next="move the file to a local disk, or use PostgreSQL",
+    )
+
+
+def _integrity(case: Case) -> Check:
+    try:
+        found = "; ".join(str(row[0]) for row in case.rows("PRAGMA quick_check(5)"))
+    except DatabaseError as error:
+        found = str(error.orig)
+    if found == "ok":
+        return Check(name="file", state="ok", says="SQLite finds the file sound")
+    return Check(
+        name="file",
+        state="fail",
+        says=f"SQLite finds damage: {found}",
+        next="stop all writers, keep a copy, and restore the file from a backup",
+    )
+
+
+def _journal(case: Case) -> Check:
+    mode = case.one("PRAGMA journal_mode")
+    if mode == "wal":
+        return Check(name="journal", state="ok", says="the file has a write-ahead log")
+    return Check(
+        name="journal",
+        state="warn",
+        says=f"the journal mode is {mode}: readers and the writer wait for each other",
+        next="open it once with Ledger(…), which turns the write-ahead log on",
+    )
+
+
+def _server(case: Case) -> Check:
+    version, number = case.one("SHOW server_version"), int(case.one("SHOW server_version_num"))
+    if number >= _OLDEST_SERVER:
+        return Check(name="server", state="ok", says=f"PostgreSQL {version}")
+    return Check(
+        name="server",
+        state="warn",
+        says=f"PostgreSQL {version} is older than what tallystick is tested with (13)",
+        next="upgrade the server",
+    )
+
+
+def durable(case: Case) -> Check:
+    if case.path is not None:
+        level = _synchronous(case)
+        safe, says = level >= _FULL, "synchronous is FULL" if level >= _FULL else "not FULL"
+    else:
+        values = {name: case.one(f"SHOW {name}") for name in ("fsync", "synchronous_commit")}
+        safe = "off" not in values.values()
+        says = ", ".join(f"{name} is {value}" for name, value in values.items())
+    if safe:
+        return Check(name="durability", state="ok", says=f"{says}: a commit survives a power cut")
+    return Check(
+        name="durability",
+        state="fail",
+        says=f"{says}: a power cut can forget an effect, and so do it twice",
+        next="turn fsync and synchronous_commit on for this database",
+    )
+
+
+def _synchronous(case: Case) -> int:
+    """The level of the connections that the store itself makes."""
+    from tallystick.stores._sqlite import SqliteStore
+
+    connection = SqliteStore(engine_for(case.url), create=False).connect(read_only=True)
+    try:
+        return int(connection.execute("PRAGMA synchronous").fetchone()[0])
+    finally:
+        connection.close()
+
+
+def tables(differences: list[str]) -> Check:
+    if not differences:
+        return Check(name="tables", state="ok", says=f"they are at revision {HEAD}")
+    return Check(
+        name="tables", state="fail", says=" ".join(differences), next="tallystick db upgrade"
+    )
+
+
+FILE: tuple[Examination, ...] = (_disk, _integrity, _journal)
+SERVER: tuple[Examination, ...] = (_server,)
