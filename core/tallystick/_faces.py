@@ -108,7 +108,9 @@ class _Face:
         return row.status != "running" or row.holder != self._store.worker()
 
     def _glance(self, row: Row) -> Look:
-        return Look(key=row.key, tenant=row.tenant, await_=not self._store.local)
+        return Look(
+            key=row.key, tenant=row.tenant, await_=not self._store.local and self._remote(row)
+        )
 
 
 class Blocking(_Face):

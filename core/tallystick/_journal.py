@@ -10,6 +10,7 @@ poisonous act fails alone. A claim granted to somebody who has gone is given bac
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from _thread import allocate_lock
 from collections.abc import Callable, Sequence
@@ -19,7 +20,9 @@ from typing import Any
 from tallystick import _points
 from tallystick._acts import Claim, Found, Release, Start
 from tallystick._ports import AnyAct, Applied, Store
-from tallystick.errors import LedgerClosed, StoreBusy, StoreUnavailable
+from tallystick.errors import LedgerClosed, StoreBusy, StoreError, StoreUnavailable
+
+_log = logging.getLogger("tallystick")
 
 #: acts in one transaction
 GROUP = 512
@@ -34,13 +37,14 @@ Announce = Callable[[Sequence[tuple[bytes, bool]]], None]
 class Ticket:
     """One act on its way, and where its answer goes."""
 
-    __slots__ = ("abandoned", "act", "answer", "error", "future", "lock")
+    __slots__ = ("abandoned", "act", "answer", "delivered", "error", "future", "lock")
 
     def __init__(self, act: AnyAct, future: asyncio.Future[Any] | None = None) -> None:
         self.act = act
         self.answer: Any = None
         self.error: BaseException | None = None
         self.abandoned = False
+        self.delivered = False
         self.future = future
         self.lock = allocate_lock()
         self.lock.acquire()
@@ -72,8 +76,8 @@ class Journal:
         if self._store.immediate:
             return self._at_once(act)
         ticket = Ticket(act)
-        self._enqueue(ticket)
         try:
+            self._enqueue(ticket)
             answered = ticket.lock.acquire(timeout=PATIENCE)
         except BaseException:
             self._abandon(ticket)
@@ -125,8 +129,7 @@ class Journal:
         if self._closed:
             raise LedgerClosed("this ledger was closed; open a new one")
         applied = self._committed((act,))
-        if applied.touched:
-            self._announce(applied.touched)
+        self._tell(applied)
         return applied.answers[0]
 
     def _committed(self, acts: Sequence[AnyAct]) -> Applied:
@@ -144,43 +147,52 @@ class Journal:
         if self._closed:
             raise LedgerClosed("this ledger was closed; open a new one")
         if self._broken is not None:
-            raise StoreUnavailable("the journal's writer died; open the ledger again") from (
-                self._broken
-            )
+            raise _died() from self._broken
         if self._queue.qsize() >= QUEUE:
             raise StoreBusy(f"{QUEUE:,} acts are waiting for the database; nothing was started")
         self._queue.put(ticket)
         if self._thread is None:
-            with self._starting:
-                if self._thread is None:
-                    self._thread = threading.Thread(
-                        target=self._run, name="tallystick-journal", daemon=True
-                    )
-                    self._thread.start()
+            self._begin()
+        if self._ended:  # between the looks above and now: the writer will not see this ticket
+            self._refuse_rest()
+
+    def _begin(self) -> None:
+        with self._starting:
+            if self._closed:
+                self._ended = True
+            elif self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="tallystick-journal", daemon=True
+                )
+                self._thread.start()
 
     def _run(self) -> None:
+        group: list[Ticket] = []
         try:
             while (first := self._queue.get()) is not None:
-                group, last = self._gather(first)
+                group = [first]
+                last = self._gather(group)
                 self._apply(group)
                 if last:
                     return
         except BaseException as error:  # noqa: BLE001 - every waiter has to hear of it
             self._broken = error
+            self._refuse([ticket for ticket in group if not ticket.delivered])
         finally:
+            self._ended = True
             self._refuse_rest()
 
-    def _gather(self, first: Ticket) -> tuple[list[Ticket], bool]:
-        group = [first]
+    def _gather(self, group: list[Ticket]) -> bool:
+        """Add what waits to *group*; whether that was the last of all."""
         try:
             while len(group) < GROUP:
                 ticket = self._queue.get_nowait()
                 if ticket is None:
-                    return group, True
+                    return True
                 group.append(ticket)
         except Empty:
             pass
-        return group, False
+        return False
 
     def _apply(self, group: list[Ticket]) -> None:
         try:
@@ -199,12 +211,17 @@ class Journal:
         self._tell(applied)
 
     def _tell(self, applied: Applied) -> None:
-        if applied.touched:
+        if not applied.touched:
+            return
+        try:
             self._announce(applied.touched)
+        except Exception:  # a hint: waiters look by themselves too
+            _log.exception("waiters could not be told of a change; they will see it a little later")
 
     def _deliver(self, group: list[Ticket]) -> None:
         loops: dict[asyncio.AbstractEventLoop, list[Ticket]] = {}
         for ticket in group:
+            ticket.delivered = True
             if ticket.future is None:
                 ticket.lock.release()
                 if ticket.abandoned and ticket.lock.acquire(blocking=False):
@@ -248,16 +265,27 @@ class Journal:
         )
         try:
             self.post(release)
-        except LedgerClosed:
+        except StoreError:
             return  # the row stays with a worker that is about to be dead: in doubt, not lost
 
     def _refuse_rest(self) -> None:
-        refusal = self._broken or LedgerClosed("this ledger was closed; open a new one")
         while True:
             try:
                 ticket = self._queue.get_nowait()
             except Empty:
                 return
             if ticket is not None:
-                ticket.error = refusal
-                self._deliver([ticket])
+                self._refuse([ticket])
+
+    def _refuse(self, tickets: list[Ticket]) -> None:
+        for ticket in tickets:
+            if self._broken is None:
+                ticket.error = LedgerClosed("this ledger was closed; open a new one")
+            else:
+                ticket.error = _died()
+                ticket.error.__cause__ = self._broken
+        self._deliver(tickets)
+
+
+def _died() -> StoreUnavailable:
+    return StoreUnavailable("the journal's writer died; close the ledger and open it again")

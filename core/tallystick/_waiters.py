@@ -59,7 +59,7 @@ class Waiter:
 
     def block(self, timeout: float) -> Found | None:
         """Wait on this thread."""
-        self._lock.acquire(timeout=timeout)
+        self._lock.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))
         return self.found
 
     async def wait(self, timeout: float) -> Found | None:

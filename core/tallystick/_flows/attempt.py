@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 from tallystick import _points
@@ -35,8 +36,13 @@ async def attempt(p: Ports, call: Call, row: Row, args: dict[str, Any]) -> Outco
     The outcome of an Exception is returned; what is not an Exception (a cancellation, Ctrl-C) is
     recorded and raised.
     """
-    if not await p.lively() and not await _still_ours(p, row):
-        return Outcome("again")
+    try:
+        if not await p.lively() and not await _still_ours(p, row):
+            return Outcome("again")
+    except BaseException as error:
+        with suppress(StoreError):  # the tool has not started: give the claim back
+            p.post(_release(row, error))
+        raise
     token = CURRENT.set(_current(call, row, args))
     try:
         with p.around("call", row, call_id=call.call_id):

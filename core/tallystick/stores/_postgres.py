@@ -16,14 +16,14 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
 import tenacity
 from sqlalchemy.exc import DBAPIError
 
-from tallystick._acts import Act, Claim, Found, Settle
+from tallystick._acts import Act, Claim, Found, Look, PutHalt, Settle
 from tallystick._model import Row
 from tallystick._ports import AnyAct, Applied, Lent
 from tallystick.errors import LedgerClosed, LedgerError, StoreUnavailable
@@ -65,8 +65,9 @@ class PostgresTx(SqlTx):
     dialect = POSTGRES
     statements = _STATEMENTS
 
-    def __init__(self, execute: Any, lease: int, shift: int) -> None:
+    def __init__(self, execute: Any, lease: int, shift: int, worker: str) -> None:
         super().__init__(execute)
+        self._worker = worker
         self._words = {"lease": lease, "shift": shift}
         self._moment: int | None = None
 
@@ -79,6 +80,8 @@ class PostgresTx(SqlTx):
         return self._moment
 
     def alive(self, holder: str | None) -> bool:
+        if holder == self._worker:
+            return True
         return holder is not None and bool(self.run("alive", worker=holder).fetchone()[0])
 
     def claim(self, claims: Sequence[Claim]) -> list[Found]:
@@ -168,7 +171,7 @@ class PostgresStore:
         return raw
 
     def _tx(self, db: psycopg.Connection[Any]) -> PostgresTx:
-        return PostgresTx(_execute(db), self._lease, self.shift)
+        return PostgresTx(_execute(db), self._lease, self.shift, self._id)
 
     def apply(self, acts: Sequence[AnyAct]) -> Applied:
         """Each statement commits by itself; a lost connection is asked again until it answers."""
@@ -220,11 +223,45 @@ class PostgresStore:
             for (i, settle), ok in zip(settles, matched, strict=True):
                 answers[i] = self._settled(db, settle, ok, touched)
                 _scripts.applied(settle)
+        self._look(db, acts, answers)
         for i in order:
-            if not isinstance(acts[i], Claim | Settle):
+            act = acts[i]
+            if answers[i] is None and not isinstance(act, Claim | Settle):
                 with db.transaction():
-                    answers[i] = _scripts.perform(self._tx(db), acts[i], touched)
+                    answers[i] = _scripts.perform(self._tx(db), act, touched)
+                if isinstance(act, PutHalt):
+                    self._until_seen(db)
         return Applied(answers, touched)
+
+    def _look(
+        self, db: psycopg.Connection[Any], acts: Sequence[AnyAct], answers: list[Any]
+    ) -> None:
+        """Many callers look at the same effect at once: read each effect once per group."""
+        met: dict[bytes, Found] = {}
+        for i, act in enumerate(acts):
+            if isinstance(act, Look) and not act.await_:
+                if act.key not in met:
+                    met[act.key] = _scripts.look(self._tx(db), act)
+                answers[i] = met[act.key]
+
+    def _until_seen(self, db: psycopg.Connection[Any]) -> None:
+        """
+        Wait for the statements that began before a halt was committed, and so did not see it.
+
+        A share lock is granted once they have ended; whoever begins later sees the halt. A long
+        transaction of a TRANSACTIONAL tool may outlast the wait.
+        """
+        with (
+            suppress(
+                psycopg.errors.LockNotAvailable,
+                psycopg.errors.FeatureNotSupported,
+                psycopg.errors.SyntaxError,
+                psycopg.errors.InsufficientPrivilege,
+            ),
+            db.transaction(),
+        ):
+            db.execute("SET LOCAL lock_timeout = '2s'")
+            db.execute("LOCK TABLE tallystick_effect IN SHARE MODE")
 
     def _settled(
         self, db: psycopg.Connection[Any], act: Settle, ok: bool | None, touched: Any
@@ -276,7 +313,7 @@ class PostgresStore:
         """A transaction over a caller's own connection, which the caller commits."""
         if not self._registered:
             self.beat()
-        return PostgresTx(execute, self._lease, self.shift)
+        return PostgresTx(execute, self._lease, self.shift, self._id)
 
     def worker(self) -> str:
         return self._id

@@ -243,7 +243,8 @@ def look(tx: Tx, act: acts.Look) -> acts.Found:
 
 
 def await_(tx: Tx, act: acts.Look, touched: Touched) -> acts.Found:
-    tx.await_(act.tenant, act.key)
+    if act.await_:
+        tx.await_(act.tenant, act.key)
     return look(tx, act)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
 
 Wake = Callable[[Sequence[bytes] | None], None]
 
@@ -30,6 +33,14 @@ class DataVersion:
         self._thread.start()
 
     def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._look()
+            except (sqlite3.Error, SQLAlchemyError, OSError):
+                self._stop.wait(_FALLBACK)
+                self._wake(None)
+
+    def _look(self) -> None:
         db = self._connect()
         try:
             seen, idle = None, 0.0

@@ -11,10 +11,9 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
-from tallystick._acts import Act, Find
+from tallystick._acts import Act, Look
 from tallystick._model import Effect, Row
-from tallystick._policy import Policy
-from tallystick._ports import AnyAct, Tx
+from tallystick._ports import AnyAct
 from tallystick._scope import Claimed
 from tallystick.ledger import Ledger
 from tallystick.testing._crash import Crashed, crash_at
@@ -112,9 +111,9 @@ class Faced:
 
     def row(self, key: str) -> Row:
         """The row as the store has it."""
-        found = self.submit(Peek(key=bytes.fromhex(key), tenant=self.ledger.tenant))
-        assert found is not None, f"there is no row {key}"
-        return cast("Row", found)
+        row = self.read(Look(key=bytes.fromhex(key), tenant=self.ledger.tenant)).row
+        assert row is not None, f"there is no row {key}"
+        return row
 
     def only(self, **filters: Any) -> Effect:
         """The one effect that there is."""
