@@ -55,7 +55,7 @@ $(PY):
 # A stamp that is older than these two files says that something may have changed.
 $(RUNTIME): pyproject.toml constraints.txt | $(PY)
 	$(PY) -m pip install --quiet 'pip>=25.1'
-	$(PY) -m pip install --quiet -c constraints.txt -e .
+	$(PY) -m pip install --quiet -c constraints.txt -e '.[langchain]'
 	@touch $@
 
 $(DEV): $(RUNTIME)

@@ -114,10 +114,12 @@ class Effect:
     #: the fencing token: +1 at every change of holder
     epoch: int
     attempt: int
-    #: hex digest of all recorded arguments: what an approval binds to
+    #: hex digest of the arguments that would run: what an approval binds to
     digest: str
     args: dict[str, Any]
     edited_args: dict[str, Any] | None
+    #: what ``Approval(preconditions=…)`` found when a person was asked
+    facts: Any
     result: Any
     result_stored: bool
     #: type, message and traceback of the exception of a failed or doubtful attempt

@@ -339,10 +339,10 @@ def decide(row: Row, act: Decide, votes: list[Vote], now: int) -> Change | str:
             return ""  # the same person said the same thing before
     if row.status != Status.PENDING:
         return f"it is {row.status} already; the first decision stands"
-    if act.shown is not None and act.shown != row.shown:
+    if act.shown is not None and act.shown != runs(row):
         return (
             f"the decision is about arguments {act.shown.hex()[:12]}, "
-            f"the effect has {row.shown.hex()[:12]}; look at it again"
+            f"the effect has {runs(row).hex()[:12]}; look at it again"
         )
     who = {"by": act.by, "reason": act.reason}
     if not act.approve:
@@ -384,6 +384,11 @@ def bound(row: Row, act: Decide) -> bytes:
     """The digest of the arguments that a decision is about."""
     if act.args_digest is not None:
         return act.args_digest
+    return runs(row)
+
+
+def runs(row: Row) -> bytes:
+    """The digest of what would run: the edited arguments if there are any."""
     return hashlib.sha256(row.edited.encode()).digest() if row.edited else row.shown
 
 

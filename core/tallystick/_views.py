@@ -8,6 +8,7 @@ from typing import Any
 from tallystick._acts import EventRow
 from tallystick._codec import decode
 from tallystick._model import Effect, Event, Guarantee, InboxItem, Row, Status, at
+from tallystick._rules import runs
 from tallystick.errors import LedgerError
 
 
@@ -33,9 +34,10 @@ def effect_of(row: Row) -> Effect:
         status=Status(row.status),
         epoch=row.epoch,
         attempt=row.attempt,
-        digest=row.shown.hex(),
+        digest=runs(row).hex(),
         args=_value(row.args),
         edited_args=_value(row.edited),
+        facts=_value(json.loads(row.facts)["facts"]) if row.facts else None,
         result=_value(row.result),
         result_stored=row.status == Status.SUCCEEDED and row.result_note is None,
         error=json.loads(row.error) if row.error else None,

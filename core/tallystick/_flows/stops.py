@@ -12,6 +12,7 @@ from tallystick._codec import decode
 from tallystick._flows.call import Call
 from tallystick._model import Row
 from tallystick._ports import Ports
+from tallystick._rules import runs
 from tallystick.errors import (
     ApprovalDenied,
     ApprovalExpired,
@@ -107,7 +108,7 @@ def approval_required(call: Call, row: Row) -> ApprovalRequired:
         ApprovalRequired,
         f"{call.tool} in {row.workflow} waits for approval: `tallystick approve {call.hex[:12]}`",
         arguments=shown,
-        digest=row.shown.hex(),
+        digest=runs(row).hex(),
     )
     return error
 
