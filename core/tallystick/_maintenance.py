@@ -34,7 +34,7 @@ class Keeper:
         self._stop = threading.Event()
         self._pause = engine.store.beats() or ROUND
         self._thread: threading.Thread | None = None
-        if not engine.store.immediate:
+        if not engine.store.immediate or engine.hooks.listening:
             self._thread = threading.Thread(target=self._run, name="tallystick-keeper", daemon=True)
             self._thread.start()
 

@@ -80,7 +80,7 @@ class Retry:
         if type(self.attempts) is not int or self.attempts < 1:
             raise InvalidPolicy(f"Retry(attempts={self.attempts!r}): give a whole number from 1")
         for name in ("initial", "maximum", "jitter", "within"):
-            value = getattr(self, name)
+            value: Any = getattr(self, name)
             if value is not None or name != "within":
                 object.__setattr__(self, name, seconds(value, f"Retry({name}=…)"))
         if type(self.factor) not in {int, float} or not 1 <= self.factor <= _CENTURY:
@@ -212,7 +212,7 @@ class Policy:
         _classify(self.classify)
         _callable(self.probe, "Policy(probe=…)")
         for name in ("quiet", "key_lifetime", "wait", "timeout"):
-            value = getattr(self, name)
+            value: Any = getattr(self, name)
             if value is not None or name != "timeout":
                 put(name, seconds(value, f"Policy({name}=…)"))
         self._consistent()

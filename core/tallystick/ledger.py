@@ -8,9 +8,9 @@ import inspect
 import itertools
 import os
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast, overload
 
 from tallystick import _binding, _maintenance
 from tallystick._codec import frozen_copy
@@ -142,6 +142,34 @@ class Ledger(Desk):
         if call.policy.guarantee is Guarantee.TRANSACTIONAL:
             return cast("R", run_sync(transact(self._blocking, call)))
         return cast("R", run_sync(perform(self._blocking, call)))
+
+    @overload
+    async def acall(
+        self,
+        tool: str,
+        fn: Callable[..., Coroutine[Any, Any, R]],
+        args: Mapping[str, Any] | None = None,
+        *,
+        workflow: str | None = None,
+        call_id: str | None = None,
+        occurrence: int = 0,
+        policy: Policy | None = None,
+        connection: Any = None,
+    ) -> R: ...
+
+    @overload
+    async def acall(
+        self,
+        tool: str,
+        fn: Callable[..., R],
+        args: Mapping[str, Any] | None = None,
+        *,
+        workflow: str | None = None,
+        call_id: str | None = None,
+        occurrence: int = 0,
+        policy: Policy | None = None,
+        connection: Any = None,
+    ) -> R: ...
 
     async def acall(
         self,

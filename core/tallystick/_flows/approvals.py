@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any, cast
 
-from tallystick._acts import Ask, AskAgain, Found, Look, Notified
+from tallystick._acts import Ask, AskAgain, Found, History, Look, Notified
 from tallystick._canonical import digest
 from tallystick._codec import encode
 from tallystick._flows import stops
@@ -14,7 +14,8 @@ from tallystick._flows.call import Call, claim_of, micros
 from tallystick._model import Row, Status
 from tallystick._policy import Approval, in_seconds
 from tallystick._ports import Ports
-from tallystick.errors import AsyncTool
+from tallystick._rules import runs
+from tallystick.errors import AsyncTool, DamagedRecord
 
 
 def of(call: Call) -> Approval:
@@ -74,6 +75,8 @@ async def recheck(p: Ports, call: Call, row: Row) -> Found | None:
 
     A difference voids the approval and asks again, showing what changed; ``None`` means go.
     """
+    if row.edited is not None:
+        await _edited_as_approved(p, call, row)
     approval = of(call)
     if row.facts is None or approval.preconditions is None:
         return None
@@ -84,6 +87,18 @@ async def recheck(p: Ports, call: Call, row: Row) -> Found | None:
     reason = f"the facts changed since they were approved: {before['facts']} → {after['facts']}"
     await ask_again(p, call, row, reason, facts=now)
     return await p.read(Look(key=row.key, tenant=row.tenant))
+
+
+async def _edited_as_approved(p: Ports, call: Call, row: Row) -> None:
+    """The chain of events says which edit was approved; nothing else may run."""
+    events = await p.read(History(key=row.key, tenant=row.tenant))
+    approved = [event.detail.get("digest") for event in events if event.kind == "approved"]
+    if not approved or approved[-1] != runs(row).hex():
+        raise call.error(
+            DamagedRecord,
+            f"the edited arguments of {call.hex[:12]} are not the ones that were approved; "
+            "nothing was run; `tallystick verify` shows what else is damaged",
+        )
 
 
 async def ask_again(

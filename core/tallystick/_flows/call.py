@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 from tallystick._acts import Claim, Found
+from tallystick._canonical import digest
 from tallystick._codec import decode, encode
 from tallystick._keys import Identity, scope_of
 from tallystick._model import Guarantee, Row
 from tallystick._policy import Policy, Seconds, in_seconds
-from tallystick.errors import LedgerError
+from tallystick.errors import DamagedRecord, LedgerError
 
 REDACTED = "[redacted]"
 
@@ -106,12 +107,18 @@ def recorded_args(call: Call, row: Row) -> dict[str, Any]:
     """
     if row.edited is None and row.shown == call.identity.shown:
         return call.args
-    recorded: dict[str, Any] = cast(
-        "dict[str, Any]", decode(row.edited if row.edited is not None else row.args)
-    )
+    text = row.edited if row.edited is not None else row.args
+    recorded = cast("dict[str, Any]", decode(text))
     for name in call.policy.redact:
         if recorded.get(name) == REDACTED and name in call.args:
             recorded[name] = call.args[name]
+    unknowable = set(call.policy.redact).intersection(call.policy.volatile)
+    if row.edited is None and not unknowable and digest(recorded) != row.shown:
+        raise call.error(
+            DamagedRecord,
+            f"the recorded arguments of {call.hex[:12]} do not match their digest; nothing was "
+            "run; `tallystick verify` shows what else is damaged",
+        )
     return recorded
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from typing import Any, NoReturn
 
 from tallystick import _acts as acts
 from tallystick import _rules as rules
-from tallystick._codec import encode
+from tallystick._canonical import digest
+from tallystick._codec import decode, encode
 from tallystick._flows import approvals
+from tallystick._flows.call import REDACTED
 from tallystick._keys import check_name
 from tallystick._model import Damage, Effect, Halt, Row, Status, Verification, at
 from tallystick._ports import Ports
@@ -19,6 +22,7 @@ from tallystick.errors import (
     InvalidCall,
     LedgerError,
     NotSerializable,
+    ResultTypeUnknown,
     UnknownEffect,
 )
 
@@ -259,6 +263,10 @@ def flaws(row: Row, chain: list[acts.EventRow]) -> list[str]:
     if row.result is not None:
         if hashlib.sha256(row.result.encode("utf-8", "replace")).digest() != row.result_digest:
             found.append("the stored result does not match its digest")
+    if not _args_sound(row):
+        found.append("the recorded arguments do not match their digest")
+    if row.edited is not None and not _edit_sound(row, chain):
+        found.append("the edited arguments are not the ones that were approved")
     previous = rules.GENESIS
     for n, event in enumerate(chain, 1):
         _, _, kind, actor, moment, epoch, detail, before, digest = event
@@ -271,3 +279,20 @@ def flaws(row: Row, chain: list[acts.EventRow]) -> list[str]:
         if len(chain) != row.events or (row.head or rules.GENESIS) != previous:
             found.append(f"{row.events} events were written, {len(chain)} are there")
     return found
+
+
+def _args_sound(row: Row) -> bool:
+    """Whether the arguments are the ones that were hashed; true where that cannot be told."""
+    if REDACTED in row.args:
+        return True  # the hash covers what was never stored
+    try:
+        return digest(decode(row.args)) == row.shown
+    except ResultTypeUnknown:
+        return True  # a class that is not imported here
+    except LedgerError:
+        return False
+
+
+def _edit_sound(row: Row, chain: list[acts.EventRow]) -> bool:
+    said = [json.loads(e.detail) for e in chain if e.kind in {"voted", "approved"}]
+    return bool(said) and said[-1].get("digest") == rules.runs(row).hex()

@@ -145,6 +145,8 @@ def _show_request(answer: Answer, effect: Effect, edited: dict[str, Any] | None)
         ("digest", effect.digest),
     ]
     answer.say(_render.facts(pairs))
+    if effect.facts is not None:
+        _say_all(answer, _render.value("given that", effect.facts))
     runs = effect.edited_args if edited is None else effect.args | edited
     if runs is None:
         _say_all(answer, _render.value("will run with", effect.args))

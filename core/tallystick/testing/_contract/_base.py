@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 import unittest
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -285,6 +286,13 @@ class Contract:
     def tool(self, *outcomes: Any, threaded: bool = False) -> Tool:
         """A tool of the face under test; *threaded*: a sync one also where callers await."""
         return Tool(*outcomes, awaited=self.awaiting and not threaded)
+
+    def eventually(self, condition: Callable[[], bool]) -> None:
+        """Wait for what happens by itself."""
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < end, "it never happened"
+            time.sleep(0.005)
 
     def meanwhile(self, fn: Callable[[], T]) -> Future[T]:
         """Do something in a thread of its own."""

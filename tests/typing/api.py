@@ -1,0 +1,49 @@
+"""Read by mypy and pyright, never run: the types are an interface too."""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+from tallystick import Effect, Event, Ledger, Policy, current_effect
+from tallystick._model import Halt, InboxItem, Verification
+
+
+def charge(order: str, cents: int) -> dict[str, int]:
+    """A sync tool."""
+    return {order: cents}
+
+
+async def send(to: str) -> bytes:
+    """An async tool."""
+    return to.encode()
+
+
+def blocking(ledger: Ledger) -> None:
+    """What the blocking face returns."""
+    assert_type(ledger.call("charge", charge, {"order": "a", "cents": 1}), dict[str, int])
+    assert_type(ledger.get("a"), Effect)
+    assert_type(ledger.effects(status="pending"), list[Effect])
+    assert_type(ledger.history("a"), list[Event])
+    assert_type(ledger.pending(), list[InboxItem])
+    assert_type(ledger.approve("a", by="ann"), Effect)
+    assert_type(ledger.resolve("a", by="ann", succeeded=1), Effect)
+    assert_type(ledger.halts(), list[Halt])
+    assert_type(ledger.verify(), Verification)
+    assert_type(current_effect().idempotency_key, str)
+    with ledger.claim("charge", {"order": "a"}, policy=Policy()) as claim:
+        assert_type(claim.fresh, bool)
+
+
+async def awaiting(ledger: Ledger) -> None:
+    """What the awaiting face returns, for async and for sync tools."""
+    assert_type(await ledger.acall("send", send, {"to": "ann"}), bytes)
+    assert_type(await ledger.acall("charge", charge, {}), dict[str, int])
+    async with ledger.workflow("w"), ledger:
+        assert_type(await ledger.apending(), list[InboxItem])
+
+
+def decorated(ledger: Ledger) -> None:
+    """A decorated function keeps its signature."""
+    tool = ledger.tool(policy=Policy())(charge)
+    assert_type(tool("a", 1), dict[str, int])
+    tool("a")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
