@@ -242,7 +242,7 @@ def in_seconds(value: Seconds) -> float:
     return value.total_seconds() if isinstance(value, timedelta) else float(value)
 
 
-def seconds(value: Seconds, where: str) -> float:
+def seconds(value: Seconds | None, where: str) -> float:
     """*value* as seconds from 0 to a century; InvalidPolicy naming *where* otherwise."""
     number = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(number, bool) or not isinstance(number, int | float):  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -21,23 +21,22 @@ import traceback
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 
 from tallystick import EffectInDoubt, Guarantee, Ledger, Policy, ProbeAnswer, current_effect
 from tallystick_langchain import wrap_tools
-from tests.adapters.langchain_agents import ScriptedModel, once, said
+from tests.adapters.langchain_agents import agent_of, once, said
 
 
 class FileSaver(InMemorySaver):
     """Keeps its checkpoints in a file, like a saver with a database does."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__()
+        cast("Any", super()).__init__()
         self._path = path
         self._lock = threading.Lock()
         if path.exists():
@@ -135,11 +134,8 @@ def tools_of(args: argparse.Namespace, ledger: Ledger | None) -> list[Any]:
 def run(args: argparse.Namespace, ledger: Ledger | None) -> str:
     """Run or resume the agent, and return its last word."""
     saver = InMemorySaver() if args.forgetful else FileSaver(args.place / "checkpoints")
-    agent: Any = create_agent(
-        ScriptedModel(script=once(("charge", {"order": "A-1", "cents": 500})), asked=[]),
-        tools_of(args, ledger),
-        checkpointer=saver,
-    )
+    script = once(("charge", {"order": "A-1", "cents": 500}))
+    agent = agent_of(tools_of(args, ledger), script, checkpointer=saver)
     config: RunnableConfig = {"configurable": {"thread_id": "order A-1"}}
     given = None if agent.get_state(config).next else said()
     if args.die == "recorded":

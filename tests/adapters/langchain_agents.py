@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
-from langchain.agents import create_agent
+from langchain import agents
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.tools import BaseTool
+from langchain_core.tools import BaseTool, StructuredTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.graph import (  # pyright: ignore[reportMissingTypeStubs]
+    END,
+    START,
+    MessagesState,
+    StateGraph,
+)
 from langgraph.prebuilt import ToolNode
+from pydantic import Field
 
 Asked = tuple[str, dict[str, Any]] | tuple[str, dict[str, Any], str | None]
 Script = Callable[[Sequence[BaseMessage]], "list[Asked] | str"]
@@ -25,7 +32,8 @@ class ScriptedModel(BaseChatModel):
     """Asks for the tool calls that its script names, under new ids like a provider's."""
 
     script: Script
-    asked: list[int] = []
+    #: how many messages it saw, each time
+    asked: list[int] = Field(default_factory=list[int])
 
     @property
     def _llm_type(self) -> str:
@@ -69,7 +77,8 @@ def once(*calls: Asked, final: str = "") -> Script:
 def agent_of(tools: Sequence[Any], script: Script, **options: Any) -> Any:
     """A ``create_agent`` agent with its own checkpointer."""
     options.setdefault("checkpointer", InMemorySaver())
-    return create_agent(ScriptedModel(script=script, asked=[]), tools, **options)
+    create: Any = cast("Any", agents).create_agent  # its type is unknown in part
+    return create(ScriptedModel(script=script), tools, **options)
 
 
 def graph_of(
@@ -82,7 +91,7 @@ def graph_of(
     **options: Any,
 ) -> Any:
     """A graph whose only node is a classic ToolNode."""
-    graph = StateGraph(state)
+    graph: Any = StateGraph(state)
     graph.add_node("tools", ToolNode(tools, **options), **(node or {}))
     graph.add_edge(START, "tools")
     graph.add_edge("tools", END)
@@ -102,3 +111,66 @@ def said(text: str = "go") -> dict[str, Any]:
 def answers(result: dict[str, Any]) -> list[ToolMessage]:
     """What the tools answered, in order."""
     return [message for message in result["messages"] if isinstance(message, ToolMessage)]
+
+
+def call(tool: BaseTool, args: dict[str, Any], call_id: str | None, config: Any = None) -> Any:
+    """What ToolNode does."""
+    asked = {"name": tool.name, "args": args, "id": call_id, "type": "tool_call"}
+    return tool.invoke(asked, config)
+
+
+class Bank:
+    """Charges, and remembers each time that it did."""
+
+    def __init__(self) -> None:
+        self.book: list[str] = []
+
+    def tool(self) -> BaseTool:
+        """A tool that charges."""
+
+        def charge(order: str, cents: int = 100) -> str:
+            """Charge an order."""
+            self.book.append(order)
+            return f"charged {cents} for {order} as number {len(self.book)}"
+
+        return StructuredTool.from_function(charge)
+
+
+class Acts:
+    """A tool that fails as it is told, and counts how often it ran."""
+
+    def __init__(self, *errors: BaseException) -> None:
+        self.errors = list(errors)
+        self.runs = 0
+
+    def act(self, x: int) -> str:
+        """Act."""
+        self.runs += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return f"acted on {x}"
+
+    def tool(self, **options: Any) -> BaseTool:
+        """The tool, blocking."""
+        made: BaseTool = tool(self.act)
+        return made.model_copy(update=options)
+
+    def atool(self) -> BaseTool:
+        """The tool, awaiting."""
+
+        @tool
+        async def act(x: int) -> str:
+            """Act."""
+            await asyncio.sleep(0)
+            return self.act(x)
+
+        return act
+
+
+#: what a model asks of such a tool
+ASK = once(("act", {"x": 1}, "c1"))
+
+
+def acted(tool: BaseTool, call_id: str | None = "c1") -> Any:
+    """What the tool answers a model."""
+    return call(tool, {"x": 1}, call_id, thread())

@@ -6,27 +6,29 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal
-from enum import Enum
-from typing import Annotated, Any
-from uuid import uuid4
+from typing import Any
 
-from langchain.tools import InjectedState, InjectedStore, ToolRuntime
-from langchain_core.callbacks import CallbackManagerForToolRun
-from langchain_core.messages import ToolMessage
-from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import (
     BaseTool,
-    InjectedToolArg,
-    InjectedToolCallId,
     StructuredTool,
     Tool,
     ToolException,
     tool,
 )
-from langgraph.store.base import BaseStore
-from langgraph.types import Command
-from pydantic import BaseModel, Field, PrivateAttr
+
+from tests.adapters import langchain_injected as injected
+from tests.adapters.langchain_classes import (
+    Aliased,
+    Async,
+    Both,
+    Currency,
+    Delegating,
+    Line,
+    Minted,
+    Order,
+    Sync,
+)
 
 
 @dataclass
@@ -40,84 +42,6 @@ class Kind:
     is_async: bool = False
     #: names that must never enter a key
     hidden: tuple[str, ...] = ()
-
-
-class Currency(Enum):
-    EUR = "eur"
-    USD = "usd"
-
-
-class Line(BaseModel):
-    sku: str
-    price: Decimal
-    tags: set[str] = set()
-
-
-class Order(BaseModel):
-    """Place an order."""
-
-    lines: list[Line]
-    currency: Currency = Currency.EUR
-    due: date | None = None
-
-
-class Aliased(BaseModel):
-    """Send."""
-
-    to: str = Field(alias="recipient", description="who")
-    note: str = "-"
-
-
-class Minted(BaseModel):
-    """Pay."""
-
-    x: int
-    request_id: str = Field(default_factory=lambda: uuid4().hex)
-    tags: list[str] = Field(default_factory=list)
-
-
-class Sync(BaseTool):
-    name: str = "sync_class"
-    description: str = "A class with _run."
-    factor: int = 2
-    _secret: str = PrivateAttr(default="kept")
-
-    def _run(self, x: int, run_manager: CallbackManagerForToolRun | None = None) -> str:
-        return f"{self._secret} {x * self.factor} {run_manager is not None}"
-
-
-class Async(BaseTool):
-    name: str = "async_class"
-    description: str = "A class with _arun only."
-
-    def _run(self, x: int) -> str:
-        raise NotImplementedError("async_class does not support sync")
-
-    async def _arun(self, x: int, config: RunnableConfig) -> str:
-        return f"async {x} {'configurable' in config}"
-
-
-class Both(BaseTool):
-    name: str = "both_class"
-    description: str = "A class with _run and _arun."
-    handle_tool_error: Any = True
-
-    def _run(self, x: int) -> str:
-        return f"sync {x}"
-
-    async def _arun(self, x: int) -> str:
-        return f"async {x}"
-
-
-class Delegating(BaseTool):
-    name: str = "delegating"
-    description: str = "A class whose _arun calls its _run."
-
-    def _run(self, x: int) -> str:
-        return f"ran {x}"
-
-    async def _arun(self, x: int) -> str:
-        return self._run(x)
 
 
 def _function() -> BaseTool:
@@ -186,111 +110,11 @@ def _direct() -> BaseTool:
     return final
 
 
-def _command() -> BaseTool:
-    @tool
-    def remember(x: int, tool_call_id: Annotated[str, InjectedToolCallId]) -> Command[Any]:
-        """Remember."""
-        message = ToolMessage(f"remembered {x}", tool_call_id=tool_call_id)
-        return Command(update={"messages": [message]})
-
-    return remember
-
-
-def _message() -> BaseTool:
-    @tool
-    def speak(x: int, tool_call_id: Annotated[str, InjectedToolCallId]) -> ToolMessage:
-        """Speak."""
-        return ToolMessage(f"spoke {x}", tool_call_id=tool_call_id, artifact={"x": x})
-
-    return speak
-
-
-def _list() -> BaseTool:
-    @tool
-    def several(x: int, tool_call_id: Annotated[str, InjectedToolCallId]) -> list[Any]:
-        """Do several things."""
-        return [Command(update={}), ToolMessage(f"several {x}", tool_call_id=tool_call_id)]
-
-    return several
-
-
-def _state() -> BaseTool:
-    @tool
-    def look(x: int, state: Annotated[dict[str, Any], InjectedState]) -> str:
-        """Look at the state."""
-        return f"{x} {sorted(state)[0]}"
-
-    return look
-
-
-def _store() -> BaseTool:
-    @tool
-    def fetch(x: int, store: Annotated[BaseStore, InjectedStore()]) -> str:
-        """Look into the store."""
-        item = store.get(("prices",), "x")
-        return f"{x} {item.value if item else None}"
-
-    return fetch
-
-
-def _runtime() -> BaseTool:
-    @tool
-    def where(x: int, runtime: ToolRuntime) -> str:
-        """Say where it runs."""
-        return f"{x} {runtime.tool_call_id} {len(runtime.state['messages'])}"
-
-    return where
-
-
-def _bare_runtime() -> BaseTool:
-    @tool
-    def whence(x: int, runtime=None) -> str:  # type: ignore[no-untyped-def] # noqa: ANN001
-        """Say whence, with a parameter that is injected by its name."""
-        return f"{x} {type(runtime).__name__}"  # pyright: ignore[reportUnknownArgumentType]
-
-    return whence
-
-
-def _config() -> BaseTool:
-    @tool
-    def configured(x: int, config: RunnableConfig) -> str:
-        """Read the configuration."""
-        return f"{x} {config.get('configurable', {}).get('thread_id')}"
-
-    return configured
-
-
-def _injected() -> BaseTool:
-    @tool
-    def private(x: int, user: Annotated[str, InjectedToolArg] = "nobody") -> str:
-        """Use what the application injects."""
-        return f"{x} for {user}"
-
-    return private
-
-
 def _legacy() -> BaseTool:
     def shout(text: str) -> str:
         return text.upper()
 
     return Tool(name="shout", func=shout, description="Shout.")
-
-
-def _json() -> BaseTool:
-    async def call_tool(
-        runtime: Annotated[object | None, InjectedToolArg()] = None, **arguments: Any
-    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        return [{"type": "text", "text": f"served {arguments}"}], {"runtime": runtime is not None}
-
-    schema = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
-    return StructuredTool(
-        name="served",
-        description="Served by a protocol.",
-        args_schema=schema,
-        coroutine=call_tool,
-        response_format="content_and_artifact",
-        metadata={"readOnlyHint": None},
-    )
 
 
 def _handled() -> BaseTool:
@@ -309,9 +133,7 @@ def _runnable() -> BaseTool:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return RunnableLambda(add).as_tool(
-            name="add", description="Add one.", arg_types={"x": int}
-        )
+        return RunnableLambda(add).as_tool(name="add", description="Add one.", arg_types={"x": int})
 
 
 def _open() -> BaseTool:
@@ -360,17 +182,17 @@ KINDS: dict[str, Kind] = {
     "class, async by sync": Kind(Delegating),
     "content and artifact": Kind(_artifact),
     "return direct": Kind(_direct),
-    "Command": Kind(_command, bare=False, hidden=("tool_call_id",)),
-    "ToolMessage": Kind(_message, bare=False, hidden=("tool_call_id",)),
-    "list of both": Kind(_list, bare=False, hidden=("tool_call_id",)),
-    "InjectedState": Kind(_state, bare=False, hidden=("state",)),
-    "InjectedStore": Kind(_store, bare=False, hidden=("store",)),
-    "ToolRuntime": Kind(_runtime, bare=False, hidden=("runtime",)),
-    "runtime by name": Kind(_bare_runtime, hidden=("runtime",)),
-    "RunnableConfig": Kind(_config, hidden=("config",)),
-    "InjectedToolArg": Kind(_injected, hidden=("user",)),
+    "Command": Kind(injected.command, bare=False, hidden=("tool_call_id",)),
+    "ToolMessage": Kind(injected.message, bare=False, hidden=("tool_call_id",)),
+    "list of both": Kind(injected.several, bare=False, hidden=("tool_call_id",)),
+    "InjectedState": Kind(injected.state, bare=False, hidden=("state",)),
+    "InjectedStore": Kind(injected.store, bare=False, hidden=("store",)),
+    "ToolRuntime": Kind(injected.runtime, bare=False, hidden=("runtime",)),
+    "runtime by name": Kind(injected.bare_runtime, hidden=("runtime",)),
+    "RunnableConfig": Kind(injected.config, hidden=("config",)),
+    "InjectedToolArg": Kind(injected.injected, hidden=("user",)),
     "legacy Tool": Kind(_legacy, args={"__arg1": "hey"}),
-    "JSON schema": Kind(_json, is_async=True, hidden=("runtime",)),
+    "JSON schema": Kind(injected.json, is_async=True, hidden=("runtime",)),
     "handled error": Kind(_handled),
     "runnable": Kind(_runnable),
     "any keywords": Kind(_open, args={"x": 3, "more": {"y": 1}}),

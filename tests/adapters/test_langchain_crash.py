@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 
 from tallystick import Ledger, Status
+from tests.adapters.processes import ENVIRON, HERE, ROOT
 
 pytestmark = pytest.mark.crash
 
-HERE = Path(__file__).parent
 AGENT = [sys.executable, "-m", "tests.adapters.crashing_agent"]
 DOUBT = 3
+
+faces = pytest.mark.parametrize("face", [[], ["--asynchronous"]], ids=["sync", "async"])
 
 Start = Callable[[list[str]], tuple[int, str]]
 
@@ -69,7 +71,7 @@ class World:
 def alone(arguments: list[str]) -> tuple[int, str]:
     """A process that is started from nothing."""
     ended = subprocess.run(
-        [*AGENT, *arguments], cwd=HERE.parents[1], capture_output=True, timeout=50, check=False
+        [*AGENT, *arguments], cwd=ROOT, env=ENVIRON, capture_output=True, timeout=50, check=False
     )
     return ended.returncode, (ended.stdout or ended.stderr).decode()
 
@@ -78,8 +80,10 @@ def alone(arguments: list[str]) -> tuple[int, str]:
 def nursery() -> Iterator[Start]:
     """Processes forked from one that has imported everything."""
     command = [*AGENT, "--nursery"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=HERE.parents[1], text=True, **pipes) as mother:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=ROOT, env=ENVIRON, text=True, stdin=pipe, stdout=pipe
+    ) as mother:
         asked, told = mother.stdin, mother.stdout
         assert asked is not None
         assert told is not None
@@ -114,7 +118,7 @@ def test_killed_and_started_anew_it_is_charged_once(world: World) -> None:
     assert world.charges() == ["A-1"]
 
 
-@pytest.mark.parametrize("face", [[], ["--asynchronous"]], ids=["sync", "async"])
+@faces
 @pytest.mark.parametrize("guarantee", ["idempotent", "reconcile"])
 def test_killed_after_the_charge_it_is_charged_once(
     guarantee: str, face: list[str], world: World
@@ -131,16 +135,17 @@ def test_killed_after_the_charge_it_is_charged_once(
         assert ledger.verify().sound
 
 
-def test_killed_after_the_charge_a_person_says_what_happened(world: World) -> None:
-    world.killed("--die", "after")
-    key = world.stopped()
+@faces
+def test_killed_after_the_charge_a_person_says_what_happened(face: list[str], world: World) -> None:
+    world.killed("--die", "after", *face)
+    key = world.stopped(*face)
     with world.ledger() as ledger:
         [item] = ledger.pending()
         assert (item.kind, item.effect.key) == ("in_doubt", key)
         assert item.effect.args == {"order": "A-1", "cents": 500}
         [charged] = world.charges()
         ledger.resolve(item.effect.key, by="ann", succeeded=f"charged {charged}, says the book")
-    assert world.finished() == "charged A-1, says the book"
+    assert world.finished(*face) == "charged A-1, says the book"
     assert world.charges() == ["A-1"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,7 +16,8 @@ from langgraph.store.memory import InMemoryStore
 from tallystick import Ledger, Policy
 from tallystick_langchain import wrap_tool, wrap_tools
 from tests.adapters.langchain_agents import agent_of, asking, graph_of, once, said, thread
-from tests.adapters.langchain_kinds import KINDS, Kind, Sync
+from tests.adapters.langchain_classes import Sync
+from tests.adapters.langchain_kinds import KINDS, Kind
 
 kinds = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
 sync_kinds = pytest.mark.parametrize(
@@ -24,12 +25,6 @@ sync_kinds = pytest.mark.parametrize(
     [kind for kind in KINDS.values() if not kind.is_async],
     ids=[name for name, kind in KINDS.items() if not kind.is_async],
 )
-
-
-@pytest.fixture
-def ledger() -> Iterator[Ledger]:
-    with Ledger("memory://") as ledger:
-        yield ledger
 
 
 @pytest.fixture
@@ -65,9 +60,13 @@ def test_every_attribute_is_the_one_of_the_original(kind: Kind, ledger: Ledger) 
     assert wrapped is not bare
     assert isinstance(wrapped, type(bare))
     assert all(getattr(wrapped, name) is value for name, value in public(bare).items())
-    assert wrapped._injected_args_keys == bare._injected_args_keys
+    injected = "_injected_args_keys"
+    assert getattr(wrapped, injected) == getattr(bare, injected)
     assert wrapped.get_input_schema() is bare.get_input_schema() or bare.args_schema is None
     assert repr(wrapped) == repr(bare)
+    assert set(wrapped.model_dump(exclude={"args_schema", "func"})) == set(
+        bare.model_dump(exclude={"args_schema", "func"})
+    )
     assert wrapped.lc_id() == bare.lc_id()
     assert type(wrapped).__module__ == type(bare).__module__
 
@@ -82,7 +81,7 @@ def test_the_original_is_left_alone(kind: Kind, ledger: Ledger) -> None:
 
 def test_private_attributes_stay(ledger: Ledger) -> None:
     tool = Sync()
-    tool._secret = "mine"
+    tool.keep("mine")
     assert wrap_tool(tool, ledger, workflow="w").invoke({"x": 1}) == "mine 2 True"
 
 
@@ -91,13 +90,17 @@ def test_the_subclass_is_made_once_for_each_class(ledger: Ledger) -> None:
     assert type(one) is type(other)
 
 
-@pytest.mark.parametrize(
-    "again",
-    [copy.copy, copy.deepcopy, lambda tool: tool.model_copy(), lambda t: t.model_copy(deep=True)],
-    ids=["copy", "deepcopy", "model_copy", "model_copy(deep=True)"],
-)
-def test_a_copy_of_a_wrapped_tool_is_still_wrapped(again: Any, ledger: Ledger) -> None:
-    copied = again(wrap_tool(Sync(), ledger, workflow="w"))
+COPIES: dict[str, Callable[[BaseTool], BaseTool]] = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "model_copy": lambda tool: tool.model_copy(),
+    "model_copy(deep=True)": lambda tool: tool.model_copy(deep=True),
+}
+
+
+@pytest.mark.parametrize("way", COPIES)
+def test_a_copy_of_a_wrapped_tool_is_still_wrapped(way: str, ledger: Ledger) -> None:
+    copied = COPIES[way](wrap_tool(Sync(), ledger, workflow="w"))
     assert copied.invoke({"x": 1}) == "kept 2 True"
     assert [effect.tool for effect in ledger.effects()] == ["sync_class"]
 
@@ -136,9 +139,7 @@ async def test_an_async_tool_node_gets_the_same_messages(
 
 
 @sync_kinds
-def test_an_agent_gets_the_same_messages(
-    kind: Kind, ledger: Ledger, store: InMemoryStore
-) -> None:
+def test_an_agent_gets_the_same_messages(kind: Kind, ledger: Ledger, store: InMemoryStore) -> None:
     def run(tool: BaseTool) -> list[dict[str, Any]]:
         agent = agent_of([tool], once((tool.name, kind.args, "c1")), store=store)
         return seen(agent.invoke(said(), thread()))
@@ -205,14 +206,14 @@ class Heard(BaseCallbackHandler):
 
 
 def test_listeners_tags_and_metadata_are_kept(ledger: Ledger) -> None:
-    def run(wrap: Any) -> list[Any]:
+    def run(*, wrapped: bool) -> list[Any]:
         heard = Heard()
         tool = Sync(tags=["money"], metadata={"team": "billing"}, callbacks=[heard])
         call = {"name": tool.name, "args": {"x": 1}, "id": "c1", "type": "tool_call"}
-        wrap(tool).invoke(call, thread())
+        (wrap_tool(tool, ledger) if wrapped else tool).invoke(call, thread())
         return heard.heard
 
-    assert run(lambda tool: wrap_tool(tool, ledger)) == run(lambda tool: tool)
+    assert run(wrapped=True) == run(wrapped=False)
 
 
 def test_a_tool_that_is_only_async_says_so_before_anything_is_claimed(ledger: Ledger) -> None:

@@ -180,6 +180,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     whole = not asked.only and not asked.quick
     out: Path | None = asked.out or (Path(__file__).with_name("RESULTS.md") if whole else None)
     plan = wanted(asked.only)
+    before = os.getloadavg()[0]
     missing = _peers.prepare() if any(entry.package for entry in plan) else {}
     with ExitStack() as stack:
         server = stack.enter_context(_server.postgres())
@@ -190,10 +191,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         measure(run, plan)
         if server is not None:
             _server.sweep(server, run.started)
-    facts.append(("load average", f"{min(run.loads):.1f} to {max(run.loads):.1f} during the run"))
+    during = f"{min(run.loads):.1f} to {max(run.loads):.1f} during it"
+    facts.append(("load average", f"{before:.1f} before the run, {during}"))
     command = " ".join(["python tests/bench/run.py", *(argv if argv is not None else sys.argv[1:])])
     facts.append(("command", f"`{command}`, finished {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"))
-    text = report.markdown(run.figures, facts)
+    text = report.markdown(run.figures, facts, busy=before > 0.4 * (os.cpu_count() or 1))
     print(text)
     if out is not None:
         out.write_text(text)

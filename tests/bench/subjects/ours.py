@@ -138,7 +138,7 @@ async def to_the_floor(asked: Options, report: Report, ours: Ours, base: floor.L
             start = tick()
             list(pool.map(base.fresh_in_turn, effects))
             in_turn.append(tick() - start)
-    for name, laps in (("conc100_ratio", alone), ("conc100_in_turn_ratio", in_turn)):
+    for name, laps in (("conc100_warm_ratio", alone), ("conc100_in_turn_ratio", in_turn)):
         ratios = [theirs / ours for theirs, ours in zip(laps[1:], mine[1:], strict=True)]
         report.put(name, statistics.median(ratios))
 
@@ -186,6 +186,8 @@ def lite(asked: Options, report: Report) -> None:
         one_caller(report, ledger, base, asked.many(400))
         ledger.close()
         asyncio.run(durable(asked, report, url))
+        found = report.metrics
+        report.put("conc100_ratio", found["conc100_per_s"] * found["fresh_floor_ms"] / 1e3)
         asyncio.run(_hundreds(asked, report, url, base))
         base.close()
         floor.eight(report, MODULE, url, asked)
