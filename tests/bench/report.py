@@ -204,7 +204,7 @@ READING = (
     "  hundred awaited calls. Follower: from the tool's last line in one process to the answer in",
     "  another. Approval: from the call of `approve` in one process to the tool's first line in",
     "  another. Twenty of each per repetition, 37 ms apart.",
-    "* Statements are counted on the wire, BEGIN and COMMIT included, one call at a time. WAL: the",
-    "  quietest of up to sixty windows of twenty replays, because the server is shared.",
+    "* Statements are counted on the wire, BEGIN and COMMIT included, one call at a time. WAL: of",
+    "  the twentieth quietest of up to four hundred replays, because the server may be shared.",
     "* Peers run in an environment of their own, from `peers.txt`, with their documented defaults.",
 )
