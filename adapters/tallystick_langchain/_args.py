@@ -88,7 +88,7 @@ class Arguments:
             else:
                 known, parse = schema.__fields__, schema.parse_obj
             made = parse({n: v for n, v in self.injected.items() if n in known} | dict(recorded))
-        except ValueError as error:
+        except Exception as error:
             raise NotApplied(f"the edited arguments do not fit the tool: {error}") from error
         missing = [name for name in recorded if not hasattr(made, name)]
         if missing:

@@ -76,11 +76,11 @@ def wrap_tools(
     The call's identity is the id of the tool call where there is one, else the arguments that the
     model chose; injected ones never count.
 
-    What stops a run (in doubt, approval required, halted, still running) is a ``GraphBubbleUp``
-    too, so that no retry swallows it and no model is told to try again. A denial, an expired
-    approval and changed arguments are answers: the model gets an error message with the words of
-    the person who decided, through the tool's ``handle_tool_error`` if it has one. Without a tool
-    call to answer they are raised.
+    What stops a run (in doubt, approval required, halted, still running, a result that was not
+    kept) is a ``GraphBubbleUp`` too, so that no retry swallows it and no model is told to try
+    again. A denial, an expired approval, a cancelled call and changed arguments are answers: the
+    model gets an error message with the words of the person who decided, through the tool's
+    ``handle_tool_error`` if it has one. Without a tool call to answer they are raised.
     """
     made = [_as_tool(tool) for tool in tools]
     names = [tool.name for tool in made if isinstance(tool, BaseTool)]

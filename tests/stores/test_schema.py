@@ -13,7 +13,8 @@ from sqlalchemy.exc import DBAPIError
 
 from tallystick.errors import SchemaMismatch
 from tallystick.stores import _schema, migrations
-from tallystick.stores._tables import HEAD, METADATA, VERSION_TABLE
+from tallystick.stores._revision import HEAD, VERSION_TABLE
+from tallystick.stores._tables import METADATA
 from tests.stores._engines import DATABASES, ahead, execute, scratch_engine, tables
 
 OURS = {*METADATA.tables, VERSION_TABLE}

@@ -33,7 +33,8 @@ from sqlmodel import SQLModel
 
 from tallystick.errors import StoreBusy
 from tallystick.stores import _schema, _tables, migrations
-from tallystick.stores._tables import HEAD, METADATA, VERSION_TABLE
+from tallystick.stores._revision import HEAD, VERSION_TABLE
+from tallystick.stores._tables import METADATA
 from tests.stores._engines import DATABASES, ahead, execute, scratch_engine, tables
 
 OURS = {*METADATA.tables, VERSION_TABLE}
