@@ -90,7 +90,7 @@ def _ruled(
         verdict = rules(error)
     except Exception:  # noqa: BLE001 - a broken rule must not turn a doubt into a failure
         return "unknown"
-    return verdict if verdict in {"failed", "retryable", None} else "unknown"
+    return verdict if verdict in {"failed", "retryable", "interrupted", None} else "unknown"
 
 
 def _wrapped(error: Exception) -> Verdict:

@@ -35,6 +35,12 @@ A = TypeVar("A")
 
 #: sync tools that may run at once for awaiting callers, and sync tools with a timeout
 THREADS = 128
+#: readings of a remote database that may be under way at once for awaiting callers
+ERRANDS = 8
+
+
+#: outcomes whose keys a ledger on a remote database remembers
+REMEMBERED = 10_000
 
 
 def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -55,20 +61,18 @@ class Engine:
         self.hooks = hooks
         self.waiters = Waiters(store)
         self.journal = Journal(store, self.waiters.announce)
-        self._threads: ThreadPoolExecutor | None = None
-
-    @property
-    def threads(self) -> ThreadPoolExecutor:
-        """The pool for tools that must not run on the caller's thread; made when first used."""
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="tallystick-tool")
-        return self._threads
+        #: keys of effects that were seen to have an outcome, the oldest first
+        self.outcomes: dict[bytes, None] = {}
+        #: for tools that must not run on the caller's thread
+        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="tallystick-tool")
+        #: for the ledger's own short errands, which no number of slow tools may hold up
+        self.errands = ThreadPoolExecutor(ERRANDS, thread_name_prefix="tallystick-errand")
 
     def close(self) -> None:
         """End everything that was started here, in the order that loses nothing."""
         self.waiters.close()
-        if self._threads is not None:
-            self._threads.shutdown(wait=False)
+        self.threads.shutdown(wait=False)
+        self.errands.shutdown(wait=False)
         self.journal.close()
         self.store.close()
 
@@ -92,6 +96,18 @@ class _Face:
     def monotonic(self) -> float:
         """Seconds of a clock that only goes forward."""
         return time.monotonic()
+
+    def remember(self, key: bytes) -> None:
+        """This effect has an outcome; next time it is worth to look before claiming."""
+        if not self._store.local:
+            outcomes = self._engine.outcomes
+            outcomes[key] = None
+            if len(outcomes) > REMEMBERED:
+                outcomes.pop(next(iter(outcomes)), None)
+
+    def remembers(self, key: bytes) -> bool:
+        """Whether this process saw an outcome of the effect not long ago."""
+        return key in self._engine.outcomes
 
     def emit(self, kind: str, row: Row, **facts: Any) -> bool:
         """Tell the hooks a fact; whether all of them took it."""
@@ -196,7 +212,7 @@ class Awaiting(_Face):
         if self._store.local:
             return self._store.read(act)
         return await asyncio.get_running_loop().run_in_executor(
-            self._engine.threads, self._store.read, act
+            self._engine.errands, self._store.read, act
         )
 
     def post(self, act: Settle | Act[Any]) -> None:
@@ -217,7 +233,7 @@ class Awaiting(_Face):
         if self._store.lively():
             return True
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._engine.threads, self._store.beat)
+        await loop.run_in_executor(self._engine.errands, self._store.beat)
         return False
 
     async def pause(self, seconds: float) -> None:

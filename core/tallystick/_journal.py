@@ -14,6 +14,7 @@ import logging
 import threading
 from _thread import allocate_lock
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -31,6 +32,7 @@ QUEUE = 100_000
 #: seconds a blocking caller waits for its answer
 PATIENCE = 120.0
 
+Apply = Callable[[Sequence[AnyAct]], Applied | None]
 Announce = Callable[[Sequence[tuple[bytes, bool]]], None]
 
 
@@ -64,6 +66,8 @@ class Journal:
         self._announce = announce
         self._queue: SimpleQueue[Ticket | None] = SimpleQueue()
         self._starting = threading.Lock()
+        #: whose turn it is at the store: the writer's, or a lone caller's
+        self._turn = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
         self._broken: BaseException | None = None
@@ -75,6 +79,14 @@ class Journal:
         """Apply *act* and return its answer; blocks this thread."""
         if self._store.immediate:
             return self._at_once(act)
+        if self._queue.empty() and self._turn.acquire(blocking=False):
+            try:
+                applied = self._directly(act)
+            finally:
+                self._turn.release()
+            if applied is not None:
+                self._tell(applied)
+                return applied.answers[0]
         ticket = Ticket(act)
         try:
             self._enqueue(ticket)
@@ -128,18 +140,38 @@ class Journal:
     def _at_once(self, act: AnyAct) -> Any:
         if self._closed:
             raise LedgerClosed("this ledger was closed; open a new one")
-        applied = self._committed((act,))
+        applied: Applied = self._committed((act,), self._store.apply)
         self._tell(applied)
         return applied.answers[0]
 
-    def _committed(self, acts: Sequence[AnyAct]) -> Applied:
+    def _directly(self, act: AnyAct) -> Applied | None:
+        """
+        Apply *act* on the caller's thread, while nobody else wants anything; ``None`` if they do.
+
+        Saves a lone caller the way to the writer and back. If the caller is interrupted in the
+        middle (Ctrl-C), the writer finishes the act, or gives back what it granted.
+        """
+        if self._closed or self._broken is not None:
+            return None
+        try:
+            return self._committed((act,), self._store.attempt)
+        except Exception:
+            raise
+        except BaseException:
+            rescue = Ticket(act)
+            rescue.abandoned = True
+            with suppress(StoreError):
+                self._enqueue(rescue)
+            raise
+
+    def _committed(self, acts: Sequence[AnyAct], apply: Apply) -> Any:
         """The answers of the store, once what they say is durable."""
         if not _points.armed:
-            return self._store.apply(acts)
+            return apply(acts)
         for act in acts:
             _points.reach(f"{type(act).__name__}.before")
-        applied = self._store.apply(acts)
-        for act in acts:
+        applied = apply(acts)
+        for act in acts if applied is not None else ():
             _points.reach(f"{type(act).__name__}.committed")
         return applied
 
@@ -196,7 +228,9 @@ class Journal:
 
     def _apply(self, group: list[Ticket]) -> None:
         try:
-            applied = self._committed([ticket.act for ticket in group])
+            acts = [ticket.act for ticket in group]
+            with self._turn:
+                applied: Applied = self._committed(acts, self._store.apply)
         except BaseException as error:  # noqa: BLE001 - the error belongs to the waiters
             if len(group) == 1:
                 group[0].error = error

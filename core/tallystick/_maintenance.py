@@ -46,6 +46,8 @@ class Keeper:
                 return
             except LedgerError as error:
                 _log.warning("the ledger's housekeeping failed and will be tried again: %s", error)
+            except Exception:  # without its heartbeat a worker is taken for dead
+                _log.exception("the ledger's housekeeping failed and will be tried again")
 
     def round(self) -> None:
         """One round of housekeeping."""

@@ -170,6 +170,10 @@ class Store(Protocol):
         """Apply acts in one transaction, in an order that cannot deadlock; commit."""
         ...
 
+    def attempt(self, acts: Sequence[AnyAct]) -> Applied | None:
+        """As ``apply``, unless somebody else is at it just now: then ``None``, and no waiting."""
+        ...
+
     def read(self, act: Act[A]) -> A:
         """Answer a reading act from a snapshot, without a write transaction."""
         ...
@@ -215,6 +219,8 @@ class Lent(Protocol):
     """A connection that somebody lent; what is done on it counts once they commit."""
 
     connection: Any
+    #: whether the lender's transaction keeps everybody else from writing, us included
+    exclusive: bool
 
     async def claim(self, act: Claim) -> Found:
         """Claim in the lender's transaction."""
@@ -240,6 +246,14 @@ class Ports(Protocol):
     @property
     def holder(self) -> str:
         """The worker under which this process holds effects."""
+        ...
+
+    def remember(self, key: bytes) -> None:
+        """This effect has an outcome; next time it is worth to look before claiming."""
+        ...
+
+    def remembers(self, key: bytes) -> bool:
+        """Whether this process saw an outcome of the effect not long ago."""
         ...
 
     @property

@@ -241,15 +241,11 @@ def left_open(row: Row, holder: str, error: str | None) -> Doubt:
 
 
 def release(row: Row, act: Release) -> Change | None:
-    """A claim given back before its tool started."""
+    """A claim given back: nothing failed, and the effect may start again as it might before."""
     if row.status != Status.RUNNING or row.nonce != act.nonce:
         return None
     return Change(
-        columns={
-            "status": Status.FAILED.value,
-            "result_note": "retryable",
-            "error": json.dumps({"type": "Released", "message": act.reason, "traceback": ""}),
-        },
+        columns={"status": Status.APPROVED.value},
         event="released",
         actor=act.actor,
         detail={"reason": act.reason},

@@ -13,7 +13,7 @@ from tallystick._context import WORKFLOW
 from tallystick._faces import run_sync
 from tallystick._flows import stops
 from tallystick._flows.attempt import success
-from tallystick._flows.call import Call, describe
+from tallystick._flows.call import Call, describe, recorded_args
 from tallystick._flows.effects import settle_by_hand, until_ours
 from tallystick._model import Row, Status
 from tallystick._ports import Ports
@@ -72,7 +72,12 @@ class Claimed:
     @property
     def key(self) -> str:
         """The effect's key, to pass downstream."""
-        return self._call.hex
+        return self._call.hex if self._row is None else self._row.key.hex()
+
+    @property
+    def args(self) -> dict[str, Any]:
+        """What to perform a fresh claim with: the arguments that were recorded, or approved."""
+        return recorded_args(self._call, self._ours())
 
     @property
     def fresh(self) -> bool:

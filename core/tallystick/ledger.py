@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast, overload
 
 from tallystick import _binding, _maintenance
 from tallystick._codec import frozen_copy
-from tallystick._context import CURRENT, WORKFLOW
+from tallystick._context import CURRENT, WORKFLOW, CurrentEffect
 from tallystick._desk import Desk
 from tallystick._faces import Awaiting, Blocking, Engine, run_sync
 from tallystick._flows.call import Call
@@ -313,6 +313,8 @@ class Ledger(Desk):
                 "Ledger(max_arguments=…)"
             )
         current = CURRENT.get()
+        if current is not None and current.connection is not None and connection is None:
+            connection = self._inherited(tool, policy, current)
         return Call(
             self.tenant,
             workflow,
@@ -327,6 +329,22 @@ class Ledger(Desk):
             current.within if current is not None else frozenset(),
             connection,
         )
+
+    def _inherited(self, tool: str, policy: Policy, outer: CurrentEffect) -> Any:
+        """The connection for a call from inside a TRANSACTIONAL effect, where it has to be that."""
+        from tallystick.stores._lend import shares
+
+        if not shares(self._engine.store, outer.connection):
+            return None
+        if policy.guarantee is Guarantee.TRANSACTIONAL:
+            return outer.connection
+        if self._blocking.local:
+            raise InvalidCall(
+                f"{tool} is called inside {outer.tool}, a TRANSACTIONAL effect that holds SQLite's "
+                "only write lock, so it could not be recorded; call it before or after, make it "
+                "TRANSACTIONAL too, or use PostgreSQL"
+            )
+        return None
 
     # -- life ---------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from tallystick._acts import Ask, AskAgain, Found, History, Look, Notified
 from tallystick._canonical import digest
@@ -75,6 +75,22 @@ async def recheck(p: Ports, call: Call, row: Row) -> Found | None:
 
     A difference voids the approval and asks again, showing what changed; ``None`` means go.
     """
+    news = await changed(p, call, row)
+    if news is None:
+        return None
+    await ask_again(p, call, row, news.reason, facts=news.facts)
+    return await p.read(Look(key=row.key, tenant=row.tenant))
+
+
+class News(NamedTuple):
+    """The facts that an approval was bound to are no longer so."""
+
+    reason: str
+    facts: str | None
+
+
+async def changed(p: Ports, call: Call, row: Row) -> News | None:
+    """Compare what an approval was bound to with what is; ``None`` where it holds."""
     if row.edited is not None:
         await _edited_as_approved(p, call, row)
     approval = of(call)
@@ -85,8 +101,7 @@ async def recheck(p: Ports, call: Call, row: Row) -> Found | None:
     if before["digest"] == after["digest"]:
         return None
     reason = f"the facts changed since they were approved: {before['facts']} → {after['facts']}"
-    await ask_again(p, call, row, reason, facts=now)
-    return await p.read(Look(key=row.key, tenant=row.tenant))
+    return News(reason, now)
 
 
 async def _edited_as_approved(p: Ports, call: Call, row: Row) -> None:

@@ -38,11 +38,13 @@ async def perform(p: Ports, call: Call) -> Any:
         if step is Step.RUN:
             outcome = await walk.run(seen(found))
             if outcome.kind == "value":
+                p.remember(call.identity.key)
                 return outcome.value
             found = await walk.after(outcome)
         elif step is Step.REPLAY:
             row = seen(found)
             p.emit("replayed", row)
+            p.remember(row.key)
             return stops.replay(walk.call, row)
         else:
             found = await walk.take(step, found)
@@ -95,7 +97,8 @@ class Walk:
     async def open(self) -> Found:
         """Look, where that is cheap or where a person may have to be asked; else claim at once."""
         p, call = self.p, self.call
-        if p.local or call.policy.approval is not False:
+        known = p.local or p.remembers(call.identity.key)
+        if known or call.policy.approval is not False:
             found = await self.look()
             if found.row is not None:
                 return found
@@ -168,10 +171,13 @@ class Walk:
             return found  # resolved meanwhile, by a late settle or a person
         if guarantee is Guarantee.RECONCILE:
             return found
-        if rules.repeatable(row, self.call.policy, found.now):
-            await self._pause_or(error, found, row)
-            return await self.look()
-        raise stops.in_doubt(self.call, row, summary(error)) from error
+        repeatable = rules.repeatable(row, self.call.policy, found.now)
+        doubt = stops.in_doubt(self.call, row, summary(error), repeatable=repeatable)
+        doubt.__cause__ = error
+        if not repeatable:
+            raise doubt
+        await self._pause_or(doubt, found, row)
+        return await self.look()
 
     async def _pause_or(self, error: BaseException, found: Found, row: Row) -> None:
         """Wait for the next attempt as the policy says; raise *error* when there is none."""
@@ -227,7 +233,7 @@ class Walk:
 
     async def _start(self, found: Found) -> Found:
         row = seen(found)
-        if row.status == Status.APPROVED:
+        if row.status in (Status.APPROVED, Status.FAILED):  # a retry is bound to the same facts
             asked = await approvals.recheck(self.p, self.call, row)
             if asked is not None:
                 return asked

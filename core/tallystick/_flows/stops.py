@@ -48,7 +48,15 @@ def replay(call: Call, row: Row) -> Any:
             "restore the database, or `tallystick verify` to see what else is damaged",
         )
     try:
-        return decode(row.result, annotation=_hint(call))
+        return decode(row.result)
+    except ResultTypeUnknown:
+        return _revalidated(call, row.result)
+
+
+def _revalidated(call: Call, text: str) -> Any:
+    """A result whose class is not imported here, by the tool's own return annotation."""
+    try:
+        return decode(text, annotation=_hint(call))
     except ResultTypeUnknown as error:
         error.key, error.tool, error.workflow = call.hex, call.tool, call.workflow
         raise
@@ -76,14 +84,19 @@ def failed(call: Call, row: Row) -> EffectFailed:
     return error
 
 
-def in_doubt(call: Call, row: Row, why: str = "") -> EffectInDoubt:
+def in_doubt(call: Call, row: Row, why: str = "", *, repeatable: bool = False) -> EffectInDoubt:
     """Nobody knows; say so, and who can tell."""
     said = json.loads(row.error or "{}")
     reason = why or said.get("message") or "its worker died"
+    ahead = (
+        "the same call repeats it under the same key, while the downstream remembers that"
+        if repeatable
+        else f"it is not run again by itself. Find out and say so: `tallystick resolve "
+        f"{call.hex[:12]}`"
+    )
     error: EffectInDoubt = call.error(
         EffectInDoubt,
-        f"{call.tool} in {row.workflow} may or may not have happened ({reason}); it is not run "
-        f"again by itself. Find out and say so: `tallystick resolve {call.hex[:12]}`",
+        f"{call.tool} in {row.workflow} may or may not have happened ({reason}); {ahead}",
     )
     return error
 

@@ -21,19 +21,25 @@ from tallystick._flows.effects import REASONS, Walk, refuse_itself
 from tallystick._model import Row, Status
 from tallystick._ports import Lent, Ports
 from tallystick._rules import Step
-from tallystick.errors import EffectStopped
+from tallystick.errors import EffectStopped, InvalidCall, StoreBusy
 
 _OURS = (Step.RUN, Step.START)
+#: these write outside of the lent transaction, or wait for somebody who does
+_ELSEWHERE = (
+    Step.ASK_AGAIN, Step.DECISION, Step.DOUBT, Step.LAPSE, Step.PROBE, Step.SUSPECT, Step.WAIT,
+)  # fmt: skip
+#: passes that may find another state each time before something is wrong
+_PASSES = 200
 
 
 async def transact(p: Ports, call: Call) -> Any:
     """The outcome of this call, performed inside a transaction or recorded by an earlier one."""
     refuse_itself(call)
     walk = Walk(p, call)
-    tries = 0
-    while True:
+    tries = passes = 0
+    while passes < _PASSES:
         tries += 1
-        attempt = _Attempt(p, call, tries)
+        attempt = _Attempt(p, walk.call, tries)
         try:
             async with p.lend(call.connection) as lent:
                 step, found = await attempt.enter(lent)
@@ -48,11 +54,13 @@ async def transact(p: Ports, call: Call) -> Any:
             return attempt.value
         if step is Step.REPLAY:
             p.emit("replayed", seen(found))
-            return stops.replay(call, seen(found))
-        if step is Step.DECISION and found.row is None:
-            await approvals.ask(p, call)
-        else:
-            await walk.take(step, found)
+            return stops.replay(walk.call, seen(found))
+        passes += 1
+        await attempt.elsewhere(walk, step, found, exclusive=lent.exclusive)
+    raise StoreBusy(
+        f"the transaction that was lent to {call.tool} does not see what others committed "
+        f"about {call.hex[:12]}; end it, and call in a new one"
+    )
 
 
 class _Attempt:
@@ -64,6 +72,7 @@ class _Attempt:
         self.value: Any = None
         #: the row that was settled in the transaction; it counts once that is committed
         self.settled: Row | None = None
+        self._news: approvals.News | None = None
         self._nonce = call.nonce + tries.to_bytes(4, "big")
 
     async def enter(self, lent: Lent) -> tuple[Step, Found]:
@@ -79,9 +88,9 @@ class _Attempt:
             return step, found
         row = seen(found)
         if row.status == Status.APPROVED:
-            asked = await approvals.recheck(p, call, row)
-            if asked is not None:
-                return Step.DECISION, asked
+            self._news = await approvals.changed(p, call, row)
+            if self._news is not None:
+                return Step.DECISION, found
         started = await lent.do(self._start(row))
         return rules.next_step(started, call.identity.digest, call.policy), started
 
@@ -97,6 +106,22 @@ class _Attempt:
             actor=self.p.holder,
             reason=REASONS.get(row.status, "again"),
         )
+
+    async def elsewhere(self, walk: Walk, step: Step, found: Found, *, exclusive: bool) -> None:
+        """Do what *step* says, outside of the transaction that was lent; or raise."""
+        p, call = self.p, walk.call
+        if exclusive and step in _ELSEWHERE:
+            waiting = step is Step.DECISION and found.row is not None and self._news is None
+            raise stops.approval_required(call, seen(found)) if waiting else _locked_out(call)
+        if self._news is not None:
+            reason, facts = self._news
+            await approvals.ask_again(p, call, seen(found), reason, facts=facts)
+        elif step is Step.DECISION and found.row is None:
+            found = await approvals.ask(p, call)
+            if rules.next_step(found, call.identity.digest, call.policy) is Step.DECISION:
+                await walk.take(Step.DECISION, found)
+        else:
+            await walk.take(step, found)
 
     async def run(self, lent: Lent, row: Row) -> None:
         """The tool, between claim and settle."""
@@ -134,10 +159,19 @@ class _Attempt:
         raise error
 
 
+def _locked_out(call: Call) -> InvalidCall:
+    return InvalidCall(
+        f"{call.tool} in {call.workflow} needs something recorded or decided by others first, while "
+        "the transaction that was lent holds SQLite's only write lock: call it before the first "
+        "write of that transaction, or commit first"
+    )
+
+
 async def _retry_or(p: Ports, call: Call, error: Exception, tries: int) -> None:
     """It was rolled back; in a transaction of our own the policy may try again."""
     retry = call.policy.retrying
-    final = isinstance(error, EffectStopped) or classify(error, call.policy.classify) == "failed"
+    ours = isinstance(error, EffectStopped | InvalidCall)
+    final = ours or classify(error, call.policy.classify) == "failed"
     if call.connection is not None or retry is None or tries >= retry.attempts or final:
         raise error
     await p.pause(retry.pause(tries))

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DatabaseError
 
 from tallystick.cli._case import Case, Check, Examination
 from tallystick.cli._target import engine_for
-from tallystick.stores._tables import HEAD
+from tallystick.stores._revision import HEAD
 
 _FULL = 2
 _OLDEST_SERVER = 130_000

@@ -54,7 +54,7 @@ def check(ledger: LedgerUrl = DEFAULT, as_json: Json = False) -> None:
     with answering(json=as_json) as answer, _engine(ledger) as engine:
         from tallystick.stores._schema import check as compared
         from tallystick.stores._schema import current
-        from tallystick.stores._tables import HEAD
+        from tallystick.stores._revision import HEAD
 
         differences = compared(engine)
         value = {

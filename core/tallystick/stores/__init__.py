@@ -58,7 +58,9 @@ def _engine(url: str, scheme: str) -> sqlalchemy.Engine:
         raise InvalidUrl(f"{url!r} cannot be read as a URL: {error}") from error
     try:
         if family == "sqlite":
-            return sqlalchemy.create_engine(parsed.set(drivername="sqlite"))
+            return sqlalchemy.create_engine(
+                parsed.set(drivername="sqlite"), connect_args={"timeout": 30.0}
+            )
         return sqlalchemy.create_engine(
             parsed.set(drivername="postgresql+psycopg"), connect_args={"options": _OPTIONS}
         )

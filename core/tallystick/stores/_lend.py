@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import sqlalchemy
-import sqlalchemy.orm
+from sqlalchemy.exc import DBAPIError
 
 from tallystick._acts import Act, Claim, Found, Settle, Settled
 from tallystick._ports import Tx
-from tallystick.errors import AsyncTool, InvalidPolicy
+from tallystick.errors import AsyncTool, InvalidPolicy, LedgerError
 from tallystick.stores import _scripts
+from tallystick.stores._errors import translate
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -32,30 +34,43 @@ class Lender(Protocol):
 class LentHere:
     """A lent connection, on this thread."""
 
-    def __init__(self, store: Lender, db: sqlalchemy.Connection, given: Any) -> None:
+    def __init__(
+        self, store: Lender, db: sqlalchemy.Connection, given: Any, *, exclusive: bool = False
+    ) -> None:
         self.connection = given
+        self.exclusive = exclusive
+        #: whether there is anything to keep
+        self.settled = False
         self._tx = _tx(store, db)
 
     async def claim(self, act: Claim) -> Found:
-        return self._tx.claim([act])[0]
+        with _translated():
+            return self._tx.claim([act])[0]
 
     async def do(self, act: Act[A]) -> A:
-        return cast("A", _scripts.perform(self._tx, act, []))
+        with _translated():
+            return cast("A", _scripts.perform(self._tx, act, []))
 
     async def settle(self, act: Settle) -> Settled:
-        return cast("Settled", _scripts.perform(self._tx, act, []))
+        self.settled = True
+        with _translated():
+            return cast("Settled", _scripts.perform(self._tx, act, []))
 
 
 class LentThere:
     """A lent connection of an event loop: everything runs in SQLAlchemy's greenlet."""
 
-    def __init__(self, store: Lender, db: AsyncConnection, given: Any) -> None:
+    def __init__(self, store: Lender, db: AsyncConnection, given: Any, *, exclusive: bool) -> None:
         self.connection = given
+        self.exclusive = exclusive
+        #: whether there is anything to keep
+        self.settled = False
         self._store = store
         self._db = db
 
     async def _run(self, deed: Callable[[Tx], A]) -> A:
-        return await self._db.run_sync(lambda db: deed(_tx(self._store, db)))
+        with _translated():
+            return await self._db.run_sync(lambda db: deed(_tx(self._store, db)))
 
     async def claim(self, act: Claim) -> Found:
         return await self._run(lambda tx: tx.claim([act])[0])
@@ -64,6 +79,7 @@ class LentThere:
         return cast("A", await self._run(lambda tx: _scripts.perform(tx, act, [])))
 
     async def settle(self, act: Settle) -> Settled:
+        self.settled = True
         return cast("Settled", await self._run(lambda tx: _scripts.perform(tx, act, [])))
 
 
@@ -81,23 +97,51 @@ def lend(store: Lender, given: Any) -> Generator[LentHere]:
 
     Raises InvalidPolicy for what is no connection to the ledger's own database.
     """
+    from sqlalchemy.orm import Session  # slow, and only needed here
+
     if given is None:
-        with store.engine.connect() as db, db.begin():
-            _begin_immediate(db)
+        with _own(store) as db:
             yield LentHere(store, db, db)
         return
-    if isinstance(given, sqlalchemy.orm.Session):
+    _refuse_closed(given)
+    if isinstance(given, Session):
         db = given.connection()
     elif isinstance(given, sqlalchemy.Connection):
         db = given
     else:
         raise _no_connection(given)
     _same_database(store, db)
-    _begin_immediate(db)
-    with db.begin_nested():
-        yield LentHere(store, db, given)
-        if isinstance(given, sqlalchemy.orm.Session):
-            given.flush()
+    if isinstance(given, Session):
+        given.flush()  # what waits there is the caller's, and is kept whatever becomes of ours
+    with _translated():
+        began = _begin(db)
+    lent = LentHere(store, db, given, exclusive=began is False)
+    try:
+        with given.begin_nested() as nested:  # a session's own: what the tool added goes with it
+            yield lent
+            if not lent.settled:
+                nested.rollback()  # and with it every lock on the effect's row
+    finally:
+        if began and not lent.settled:
+            _undo(db)
+
+
+@contextmanager
+def _own(store: Lender) -> Generator[sqlalchemy.Connection]:
+    """A connection and a transaction of our own, committed unless something is raised."""
+    with _translated():
+        db = store.engine.connect()
+    with db:
+        with _translated():
+            transaction = db.begin()
+            _begin(db)
+        try:
+            yield db
+        except BaseException:
+            transaction.rollback()
+            raise
+        with _translated():
+            transaction.commit()
 
 
 @asynccontextmanager
@@ -110,6 +154,7 @@ async def alend(store: Lender, given: Any) -> AsyncGenerator[LentThere]:
             "a TRANSACTIONAL effect on the awaiting face needs connection=<AsyncConnection or "
             "AsyncSession>; the ledger's own connections are blocking"
         )
+    _refuse_closed(given)
     if isinstance(given, AsyncSession):
         db = await given.connection()
     elif isinstance(given, AsyncConnection):
@@ -117,38 +162,90 @@ async def alend(store: Lender, given: Any) -> AsyncGenerator[LentThere]:
     else:
         raise _no_connection(given)
     await db.run_sync(lambda inner: _same_database(store, inner))
-    await db.run_sync(_begin_immediate)
-    async with db.begin_nested():
-        yield LentThere(store, db, given)
-        if isinstance(given, AsyncSession):
-            await given.flush()
+    if isinstance(given, AsyncSession):
+        await given.flush()
+    with _translated():
+        began = await db.run_sync(_begin)
+    lent = LentThere(store, db, given, exclusive=began is False)
+    try:
+        async with given.begin_nested() as nested:
+            yield lent
+            if not lent.settled:
+                await nested.rollback()
+    finally:
+        if began and not lent.settled:
+            await db.run_sync(_undo)
 
 
-def _begin_immediate(db: sqlalchemy.Connection) -> None:
+@contextmanager
+def _translated() -> Generator[None]:
+    """Errors of our own statements, not the tool's, as ours."""
+    try:
+        yield
+    except DBAPIError as error:
+        ours = translate(error.orig or error)
+        if isinstance(ours, LedgerError):
+            raise ours from error
+        raise
+
+
+def _begin(db: sqlalchemy.Connection) -> bool | None:
     """
-    Take SQLite's write lock before the first statement.
+    Take SQLite's write lock before the first statement; false where the lender has begun before.
 
     The sqlite3 driver begins a transaction only before a write, so a savepoint would be the
-    outermost transaction, and releasing it a commit.
+    outermost transaction, and releasing it a commit. ``None`` where no lock keeps others out.
     """
-    if db.dialect.name == "sqlite":
-        raw: Any = db.connection.driver_connection
-        if not raw.in_transaction:
-            db.exec_driver_sql("BEGIN IMMEDIATE")
+    if db.dialect.name != "sqlite":
+        return None
+    raw: Any = db.connection.driver_connection
+    if raw.in_transaction:
+        return False
+    db.exec_driver_sql("BEGIN IMMEDIATE")
+    return True
+
+
+def _undo(db: sqlalchemy.Connection) -> None:
+    """Let go of the write lock: nothing was written since we took it."""
+    raw: Any = db.connection.driver_connection
+    if raw.in_transaction:
+        db.exec_driver_sql("ROLLBACK")
+
+
+def _refuse_closed(given: Any) -> None:
+    if getattr(given, "closed", False) is True:
+        raise InvalidPolicy("the connection is closed; call inside of `with engine.begin() as …`")
+
+
+def shares(store: Any, given: Any) -> bool:
+    """Whether *given*, a connection or session, works in the very database of *store*."""
+    engine = getattr(store, "engine", None)
+    if engine is None:
+        return False
+    bind = given.get_bind() if hasattr(given, "get_bind") else given
+    return _place(engine.url) == _place(bind.engine.url)
+
+
+def _place(url: sqlalchemy.URL) -> tuple[Any, ...]:
+    name = url.database
+    if url.get_backend_name() == "sqlite" and name:
+        name = str(Path(name).resolve())
+    return url.get_backend_name(), name, url.host, url.port, url.query.get("host")
 
 
 def _same_database(store: Lender, db: sqlalchemy.Connection) -> None:
     ours, theirs = store.engine.url, db.engine.url
-    same = (ours.get_backend_name(), ours.database, ours.host, ours.port) == (
-        theirs.get_backend_name(),
-        theirs.database,
-        theirs.host,
-        theirs.port,
-    )
-    if not same:
+    if _place(ours) != _place(theirs):
         raise InvalidPolicy(
             f"the connection is to {theirs.render_as_string()}, the ledger is in "
-            f"{ours.render_as_string()}; effect and record can only be one commit in one database"
+            f"{ours.render_as_string()}; effect and record can only be one commit in one "
+            "database: lend a connection to that one"
+        )
+    raw: Any = db.connection.driver_connection
+    if db.dialect.name == "postgresql" and raw.autocommit:
+        raise InvalidPolicy(
+            "the connection commits each statement by itself (AUTOCOMMIT); lend one that is in a "
+            "transaction"
         )
 
 

@@ -80,6 +80,9 @@ class MemoryStore:
             self.publish([key for key, _ in touched])
         return Applied(answers, touched)
 
+    def attempt(self, acts: Sequence[AnyAct]) -> Applied | None:
+        return self.apply(acts)
+
     def read(self, act: Act[A]) -> A:
         if self._closed:
             raise LedgerClosed("this ledger was closed; open a new one")
@@ -169,9 +172,11 @@ class MemoryTx:
     def _claim(self, c: Claim) -> Found:
         row = self._shelf.rows.get(c.key)
         if row is not None:
-            if row.nonce == c.nonce:
-                return Found(True, row, True, self._now)
-            return Found(False, row, self.alive(row.holder), self._now)
+            if row.tenant != c.tenant:
+                return Found(False, None, False, self._now)
+            mine = row.nonce == c.nonce and row.status == c.status
+            alive = row.status == "running" and self.alive(row.holder)
+            return Found(mine, row, alive, self._now)
         if self._shelf.stops and self._stopped(c.tenant, c.tool, c.workflow, fresh=True):
             return Found(False, None, False, self._now, halted=True)
         twins = self._shelf.twins.get(c.twin)

@@ -175,6 +175,11 @@ class PostgresStore:
 
     def apply(self, acts: Sequence[AnyAct]) -> Applied:
         """Each statement commits by itself; a lost connection is asked again until it answers."""
+        try:
+            return self._once(acts)
+        except Exception as error:
+            if not _again(error):
+                raise
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_again),
             stop=tenacity.stop_after_delay(self._patience),
@@ -182,10 +187,15 @@ class PostgresStore:
             + tenacity.wait_random(0, 0.05),
             reraise=True,
         )
-        for attempt in retrying:
-            with attempt, self._lock, self._translated():
-                return self._apply(acts)
-        raise AssertionError("unreachable")
+        applied: Applied = retrying(self._once, acts)
+        return applied
+
+    def attempt(self, acts: Sequence[AnyAct]) -> Applied | None:
+        return None if self._lock.locked() else self.apply(acts)
+
+    def _once(self, acts: Sequence[AnyAct]) -> Applied:
+        with self._lock, self._translated():
+            return self._apply(acts)
 
     @contextmanager
     def _translated(self) -> Generator[None]:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, Inspector, Table
 from sqlalchemy.exc import DBAPIError
 
 from tallystick.errors import SchemaMismatch, StoreBusy
-from tallystick.stores._tables import HEAD, METADATA, VERSION_TABLE
+from tallystick.stores._revision import HEAD, VERSION_TABLE
 
 #: seconds that a change of the schema waits for another process's
 _PATIENCE = 30.0
@@ -92,6 +92,8 @@ def check(engine: Engine) -> list[str]:
     Names are compared, and what keeps a promise: primary keys and unique indexes. What is there
     besides is nobody's business here.
     """
+    from tallystick.stores._tables import METADATA
+
     found: list[str] = []
     if (revision := current(engine)) != HEAD:
         at = "at no revision" if revision is None else f"at revision {revision}"
@@ -142,6 +144,8 @@ def _refuse_strangers(connection: Connection) -> None:
     """Raise where our tables stand without a revision, so that nobody can say which they are."""
     inspector = sqlalchemy.inspect(connection)
     # The tables first: who made them committed their revision with them.
+    from tallystick.stores._tables import METADATA
+
     strangers = [name for name in METADATA.tables if inspector.has_table(name)]
     if not strangers:
         return

@@ -56,8 +56,8 @@ def ask(tx: Tx, act: acts.Ask, touched: Touched) -> acts.Found:
 
 def start(tx: Tx, act: acts.Start, touched: Touched) -> acts.Found:
     before = tx.load(act.tenant, act.key)
-    if before is not None and before.nonce == act.nonce:
-        return acts.Found(True, before, True, tx.now())
+    if before is not None and (before.nonce, before.status) == (act.nonce, "running"):
+        return acts.Found(True, before, True, tx.now())  # our own commit, whose answer was lost
     row = tx.start(act)
     if row is None or before is None:
         return _refused(tx, act, before)
@@ -72,7 +72,7 @@ def _refused(tx: Tx, act: acts.Start, row: Row | None) -> acts.Found:
     if row is None:
         return acts.Found(False, None, False, now)
     alive = tx.alive(row.holder)
-    as_seen = row.status == act.status and row.epoch == act.epoch
+    as_seen = (row.status, row.epoch, row.shown) == (act.status, act.epoch, act.shown)
     free = row.status != "running" or not alive
     if as_seen and free and not (row.status == "approved" and rules.lapsed(row, now)):
         return acts.Found(False, None, False, now, halted=True)
@@ -143,7 +143,7 @@ def resolve(tx: Tx, act: acts.Resolve, touched: Touched) -> acts.Decided:
         return acts.Decided(None, "it does not exist")
     change = rules.resolve(row, act, tx.now())
     if isinstance(change, str):
-        again = _mine(tx, row, "resolved", act.by, act.reason)
+        again = row.status == act.to and _mine(tx, row, "resolved", act.by, act.reason)
         return acts.Decided(row, None if again else change)
     return acts.Decided(apply(tx, row, change, touched))
 
@@ -164,7 +164,8 @@ def cancel(tx: Tx, act: acts.Cancel, touched: Touched) -> acts.Decided:
         return acts.Decided(None, "it does not exist")
     change = rules.cancel(row, act)
     if isinstance(change, str):
-        return acts.Decided(row, change)
+        again = _mine(tx, row, "cancelled", act.by, act.reason)
+        return acts.Decided(row, None if again else change)
     return acts.Decided(apply(tx, row, change, touched))
 
 
@@ -213,7 +214,9 @@ def _tell(tx: Tx, tenant: str | None, kind: str, by: str, detail: dict[str, Any]
 def sweep(tx: Tx, act: acts.Sweep, touched: Touched) -> int:
     found = 0
     for worker in tx.dead() if act.dead is None else act.dead:
-        rows = tx.held(worker, act.limit - found) if found < act.limit else []
+        if found >= act.limit:
+            break  # nobody is forgotten whose effects were not looked at
+        rows = tx.held(worker, act.limit - found)
         for row in rows:
             change = rules.doubt(
                 row,

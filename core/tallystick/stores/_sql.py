@@ -82,10 +82,13 @@ UPDATE tallystick_effect SET awaited = true
     "append": """
 INSERT INTO tallystick_event (key, n, kind, actor, at, epoch, detail, previous, hash)
 VALUES (:key, :n, :kind, :actor, :at, :epoch, :detail, :previous, :hash)""",
-    # Read a chain.
+    # Read a chain, unless it is another tenant's (a chain of halts has no effect).
     "history": """
 SELECT key, n, kind, actor, at, epoch, detail, previous, hash
-  FROM tallystick_event WHERE key = :key ORDER BY n""",
+  FROM tallystick_event v
+ WHERE v.key = :key AND NOT EXISTS (
+       SELECT 1 FROM tallystick_effect e WHERE e.key = :key AND e.tenant <> :tenant)
+ ORDER BY n""",
     # Read the end of a chain.
     "last_event": """
 SELECT key, n, kind, actor, at, epoch, detail, previous, hash

@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 _STATEMENTS = SQLITE.statements()
 _IDLE_READERS = 8
+_WAIT = portalocker.LOCK_EX
+_TRY = portalocker.LOCK_EX | portalocker.LOCK_NB
 _NO_ROOM = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT}
 #: connections inherited by a fork: closing them here would break them in the parent
 _INHERITED: list[Any] = []
@@ -230,8 +232,20 @@ class SqliteStore:
                 return Applied([_scripts.perform(tx, acts[0], touched)], touched)
             return Applied(_scripts.perform_group(tx, acts, touched), touched)
 
+    def attempt(self, acts: Sequence[AnyAct]) -> Applied | None:
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            touched: list[tuple[bytes, bool]] = []
+            with self._transaction(holds=holding(acts), patient=False) as tx:
+                return Applied([_scripts.perform(tx, act, touched) for act in acts], touched)
+        except portalocker.LockException:
+            return None  # another process is in; whoever can wait for it should
+        finally:
+            self._lock.release()
+
     @contextmanager
-    def _transaction(self, *, holds: bool) -> Generator[SqliteTx]:
+    def _transaction(self, *, holds: bool, patient: bool = True) -> Generator[SqliteTx]:
         """A write transaction, entered through the gate; committed unless something is raised."""
         if self._closed:
             raise LedgerClosed("this ledger was closed; open a new one")
@@ -241,7 +255,7 @@ class SqliteStore:
             if holds:
                 self.worker()
             db = self._writer
-            portalocker.lock(self._gate, portalocker.LOCK_EX)
+            portalocker.lock(self._gate, _WAIT if patient else _TRY)
             try:
                 db.execute("BEGIN IMMEDIATE")
                 tx = SqliteTx(db.execute, self.alive, wall_micros() + self.shift)

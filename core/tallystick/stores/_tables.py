@@ -27,11 +27,6 @@ from sqlalchemy import (
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
-#: the revision that this version of tallystick reads and writes
-HEAD = "0001"
-#: Alembic's own table
-VERSION_TABLE = "tallystick_version"
-
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 #: PostgreSQL's storage parameters; ``Table.info``, since SQLAlchemy 2.0 has no word for them
 _TUNED: dict[str, Any] = {

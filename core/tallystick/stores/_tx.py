@@ -201,7 +201,7 @@ class SqlTx:
         return [Row._make(r) for r in self._execute(sql, params).fetchall()]
 
     def history(self, tenant: str, key: bytes) -> list[EventRow]:
-        return [EventRow._make(r) for r in self.run("history", key=key).fetchall()]
+        return [EventRow._make(r) for r in self.run("history", key=key, tenant=tenant).fetchall()]
 
     def inbox(
         self, tenant: str | None, limit: int, *, unnotified: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ Wake = Callable[[Sequence[bytes] | None], None]
 #: seconds between looks at SQLite's data version, while somebody waits
 _GLANCE = 0.004
 #: seconds between unconditional wake-ups: a hint may be lost, a holder may die without a word
-_FALLBACK = 1.0
+_FALLBACK = 0.5
 
 
 class DataVersion:
@@ -43,12 +44,12 @@ class DataVersion:
     def _look(self) -> None:
         db = self._connect()
         try:
-            seen, idle = None, 0.0
+            seen, due = None, 0.0
             while not self._stop.wait(_GLANCE):
                 version = db.execute("PRAGMA data_version").fetchone()[0]
-                idle += _GLANCE
-                if version != seen or idle >= _FALLBACK:
-                    seen, idle = version, 0.0
+                now = time.monotonic()
+                if version != seen or now >= due:
+                    seen, due = version, now + _FALLBACK
                     self._wake(None)
         finally:
             db.close()

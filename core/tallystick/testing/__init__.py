@@ -1,14 +1,24 @@
 """
 For tests of tools and of stores: ledgers that die, clocks that turn, and an outside witness.
 
-:func:`crash` ends a ledger as a killed process ends; :func:`crash_at` does so at one of the named
-:func:`points`.
+:class:`StoreContract` is what every store must keep, yours included. :func:`crash` ends a ledger as
+a killed process ends; :func:`crash_at` does so at one of the named :func:`points`.
 """
 
 from __future__ import annotations
 
+from tallystick.testing._contract import StoreContract
 from tallystick.testing._crash import Crash, Crashed, crash_at, points
 from tallystick.testing._time import turn_clock
 from tallystick.testing._world import Witness, crash
 
-__all__ = ["Crash", "Crashed", "Witness", "crash", "crash_at", "points", "turn_clock"]
+__all__ = [
+    "Crash",
+    "Crashed",
+    "StoreContract",
+    "Witness",
+    "crash",
+    "crash_at",
+    "points",
+    "turn_clock",
+]

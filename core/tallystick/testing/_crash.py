@@ -9,6 +9,7 @@ from typing import Any
 
 from tallystick import _points
 from tallystick._acts import Claim, Clock, Settle
+from tallystick._journal import Ticket
 from tallystick.errors import LedgerError
 from tallystick.ledger import _OPEN  # pyright: ignore[reportPrivateUsage]
 from tallystick.stores import _scripts
@@ -94,8 +95,10 @@ def _let_queues_die() -> None:
     for ledger in list(_OPEN):
         journal = ledger._engine.journal  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         if journal._thread is not None:  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-            with suppress(Crashed, LedgerError):
-                journal.submit(Clock())
+            last = Ticket(Clock())
+            with suppress(LedgerError):
+                journal._enqueue(last)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+                last.lock.acquire(timeout=30)
 
 
 def _quietly(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:

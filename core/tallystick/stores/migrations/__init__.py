@@ -17,7 +17,7 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
-from tallystick.stores._tables import VERSION_TABLE
+from tallystick.stores._revision import VERSION_TABLE
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

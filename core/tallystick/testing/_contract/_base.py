@@ -217,6 +217,11 @@ class Contract:
         """Spoil what is stored: *what* is ``result``, ``event`` or ``removed`` (its last event)."""
         raise NotImplementedError("damageable stores override damage()")
 
+    def spoil(self, faced: Faced, key: str, what: str) -> None:
+        """Damage what is stored of an effect; from then on the ledger is not sound."""
+        self._spoilt = True
+        self.damage(faced.ledger, bytes.fromhex(key), what)
+
     def transaction(self) -> AbstractContextManager[Any] | AbstractAsyncContextManager[Any]:
         """A connection of the caller's own, committed at the end, rolled back by an error."""
         raise NotImplementedError("transactional stores override transaction()")

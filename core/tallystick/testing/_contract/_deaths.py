@@ -134,7 +134,7 @@ class Deaths(Contract):
         row, heir = self._abandoned()
         heir.recover()
         heir.resolve(row.key.hex(), by="ann", succeeded="found")
-        for act in (outcome(row), outcome(row, epoch=2), outcome(row._replace(nonce=b"x" * 16))):
+        for act in (outcome(row), outcome(row, epoch=9), outcome(row._replace(nonce=b"x" * 16))):
             assert heir.submit(act).how == "fenced"
         assert heir.only().result == "found"
         assert heir.kinds(row.key.hex())[2:] == ["observed"] * 3

@@ -149,7 +149,7 @@ class Shown(Contract):
         keeper = ledger.ledger._keeper  # noqa: SLF001
         for _ in range(2):
             keeper.round()
-        assert len(heard) == times
+        assert len(heard) >= times
         assert {details.kind for details in heard} == {"approval_required"}
 
 

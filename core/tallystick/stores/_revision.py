@@ -1,0 +1,7 @@
+"""Which revision of the tables this version of tallystick reads and writes."""
+
+from __future__ import annotations
+
+HEAD = "0001"
+#: Alembic's own table
+VERSION_TABLE = "tallystick_version"
