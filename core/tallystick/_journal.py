@@ -16,7 +16,7 @@ from _thread import allocate_lock
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 from tallystick import _points
 from tallystick._acts import Claim, Found, Release, Start
@@ -32,7 +32,8 @@ QUEUE = 100_000
 #: seconds a blocking caller waits for its answer
 PATIENCE = 120.0
 
-Apply = Callable[[Sequence[AnyAct]], Applied | None]
+#: what a store makes of acts: ``apply`` always does them, ``attempt`` may not
+G = TypeVar("G", bound=Applied | None)
 Announce = Callable[[Sequence[tuple[bytes, bool]]], None]
 
 
@@ -140,7 +141,7 @@ class Journal:
     def _at_once(self, act: AnyAct) -> Any:
         if self._closed:
             raise LedgerClosed("this ledger was closed; open a new one")
-        applied: Applied = self._committed((act,), self._store.apply)
+        applied = self._committed((act,), self._store.apply)
         self._tell(applied)
         return applied.answers[0]
 
@@ -164,7 +165,7 @@ class Journal:
                 self._enqueue(rescue)
             raise
 
-    def _committed(self, acts: Sequence[AnyAct], apply: Apply) -> Any:
+    def _committed(self, acts: Sequence[AnyAct], apply: Callable[[Sequence[AnyAct]], G]) -> G:
         """The answers of the store, once what they say is durable."""
         if not _points.armed:
             return apply(acts)
@@ -230,7 +231,7 @@ class Journal:
         try:
             acts = [ticket.act for ticket in group]
             with self._turn:
-                applied: Applied = self._committed(acts, self._store.apply)
+                applied = self._committed(acts, self._store.apply)
         except BaseException as error:  # noqa: BLE001 - the error belongs to the waiters
             if len(group) == 1:
                 group[0].error = error
@@ -249,7 +250,7 @@ class Journal:
             return
         try:
             self._announce(applied.touched)
-        except Exception:  # a hint: waiters look by themselves too
+        except Exception:  # noqa: BLE001 - a hint: waiters look by themselves too
             _log.exception("waiters could not be told of a change; they will see it a little later")
 
     def _deliver(self, group: list[Ticket]) -> None:

@@ -46,7 +46,7 @@ class Keeper:
                 return
             except LedgerError as error:
                 _log.warning("the ledger's housekeeping failed and will be tried again: %s", error)
-            except Exception:  # without its heartbeat a worker is taken for dead
+            except Exception:  # noqa: BLE001 - without its heartbeat a worker is taken for dead
                 _log.exception("the ledger's housekeeping failed and will be tried again")
 
     def round(self) -> None:

@@ -244,8 +244,8 @@ def in_seconds(value: Seconds) -> float:
 
 def seconds(value: Seconds | None, where: str) -> float:
     """*value* as seconds from 0 to a century; InvalidPolicy naming *where* otherwise."""
-    number = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(number, bool) or not isinstance(number, int | float):  # pyright: ignore[reportUnnecessaryIsInstance]
+    number: Any = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(number, bool) or not isinstance(number, int | float):
         raise InvalidPolicy(f"{where}: give seconds or a timedelta, not {value!r}")
     if not 0 <= number <= _CENTURY:
         raise InvalidPolicy(f"{where}: {value!r} is out of range; give 0 to {_CENTURY:.0f}")

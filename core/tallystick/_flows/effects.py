@@ -287,7 +287,10 @@ class Walk:
         except probing.Undecided as undecided:
             error = stops.in_doubt(self.call, seen(found), str(undecided))
             raise error from (undecided.__cause__ or self._error)
-        return await self.look()
+        after = await self.look()
+        if self._error is not None and seen(after).status == Status.FAILED:
+            await self._pause_or(self._error, after, seen(after))  # an attempt of this very call
+        return after
 
     async def _in_doubt(self, found: Found) -> Found:
         raise stops.in_doubt(self.call, seen(found)) from self._error

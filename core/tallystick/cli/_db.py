@@ -52,9 +52,9 @@ def check(ledger: LedgerUrl = DEFAULT, as_json: Json = False) -> None:
     The exit code is 1 where they are not.
     """
     with answering(json=as_json) as answer, _engine(ledger) as engine:
+        from tallystick.stores._revision import HEAD
         from tallystick.stores._schema import check as compared
         from tallystick.stores._schema import current
-        from tallystick.stores._revision import HEAD
 
         differences = compared(engine)
         value = {
