@@ -99,7 +99,7 @@ class _Face:
 
     def remember(self, key: bytes) -> None:
         """This effect has an outcome; next time it is worth to look before claiming."""
-        if not self._store.local:
+        if not self._store.immediate:
             outcomes = self._engine.outcomes
             outcomes[key] = None
             if len(outcomes) > REMEMBERED:
@@ -198,6 +198,11 @@ class Blocking(_Face):
 
 class Awaiting(_Face):
     """The same ports for an event loop."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        # a look would make the loop compete with the writer for the interpreter
+        self.local = False
 
     async def claim(self, act: Claim) -> Found:
         return cast("Found", await self._journal.asubmit(act))

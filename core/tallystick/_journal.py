@@ -50,7 +50,8 @@ class Ticket:
         self.delivered = False
         self.future = future
         self.lock = allocate_lock()
-        self.lock.acquire()
+        if future is None:
+            self.lock.acquire()
 
     @property
     def granted(self) -> bool:

@@ -53,6 +53,8 @@ _NONCE, _BUSINESS, _CALL, _CONTENT, _TWIN = map(
 
 def check_name(value: object, what: str) -> str:
     """*value* if it can name something, else InvalidCall saying why not."""
+    if type(value) is str and 0 < len(value) <= MAX_NAME and value.isascii() and "\0" not in value:
+        return value
     if not isinstance(value, str):
         raise InvalidCall(f"{what} must be a string, not {value!r}; convert it with str()")
     if not value:

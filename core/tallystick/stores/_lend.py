@@ -84,8 +84,8 @@ class LentThere:
 
 
 def _tx(store: Lender, db: sqlalchemy.Connection) -> Tx:
-    def run(sql: str, params: Mapping[str, Any]) -> sqlalchemy.CursorResult[Any]:
-        return db.exec_driver_sql(sql, dict(params))
+    def run(sql: str, params: Mapping[str, Any] | tuple[Any, ...]) -> sqlalchemy.CursorResult[Any]:
+        return db.exec_driver_sql(sql, params if isinstance(params, tuple) else dict(params))
 
     return store.lent(run)
 

@@ -378,7 +378,7 @@ class PostgresStore:
 
 
 def _execute(db: psycopg.Connection[Any]) -> Execute:
-    def run(sql: str, params: Mapping[str, Any]) -> psycopg.Cursor[Any]:
+    def run(sql: str, params: Mapping[str, Any] | tuple[Any, ...]) -> psycopg.Cursor[Any]:
         return db.execute(sql.encode(), params, binary=True)
 
     return run

@@ -10,7 +10,7 @@ statement, so PostgreSQL's relatives can run it too.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_type_hints
 
@@ -214,6 +214,11 @@ RETURNING e.nonce, e.awaited"""
 
 _TYPES = {"bytes": "bytea", "int": "bigint", "str": "text"}
 _PARAMETER = re.compile(r"(?<![:\w]):(\w+)")
+
+
+def numbered(text: str, names: Sequence[str]) -> str:
+    """*text* with its parameters by number, for values that come as a tuple (SQLite)."""
+    return _PARAMETER.sub(lambda m: f"?{names.index(m.group(1)) + 1}", text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

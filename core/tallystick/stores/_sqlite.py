@@ -30,7 +30,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 import portalocker
 from sqlalchemy.exc import DBAPIError
 
-from tallystick._acts import Act, Claim, Found
+from tallystick._acts import Act, Claim, Found, Settle
 from tallystick._ports import AnyAct, Applied, Lent
 from tallystick.errors import (
     InvalidUrl,
@@ -43,7 +43,7 @@ from tallystick.stores import _schema, _scripts
 from tallystick.stores._clock import wall_micros
 from tallystick.stores._errors import translate
 from tallystick.stores._lend import alend, lend
-from tallystick.stores._sql import SQLITE
+from tallystick.stores._sql import SQLITE, numbered
 from tallystick.stores._tx import SqlTx, granted, holding, inserted
 from tallystick.stores._watch import DataVersion
 
@@ -52,6 +52,11 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 _STATEMENTS = SQLITE.statements()
+#: the straight path takes its values as tuples, in the order of the acts' fields
+_CLAIM = numbered(_STATEMENTS["claim"], (*Claim._fields, "attempt", "now"))
+_SETTLE = numbered(
+    _STATEMENTS["settle"], ("key", "tenant", "epoch", "nonce", "to", *Settle._fields[5:], "now")
+)
 _IDLE_READERS = 8
 _WAIT = portalocker.LOCK_EX
 _TRY = portalocker.LOCK_EX | portalocker.LOCK_NB
@@ -114,10 +119,8 @@ class SqliteTx(SqlTx):
         twin = self._twin(c) if c.call_id is not None or c.suspect != "run" else None
         if twin is None or c.suspect == "run":
             running = c.status == "running"
-            params = c._asdict() | {"attempt": int(running)}
-            if not running:
-                params["holder"] = None
-            if self.run("claim", **params).rowcount == 1:
+            values = (*(c if running else c._replace(holder=None)), int(running), self._now)
+            if self._execute(_CLAIM, values).rowcount == 1:
                 return inserted(c, self._now, twin)
         row = self.look(c.tenant, c.key)
         if row is not None:
@@ -126,6 +129,10 @@ class SqliteTx(SqlTx):
         place = {"tenant": c.tenant, "tool": c.tool, "workflow": c.workflow}
         halted = bool(self.run("halted", **place).fetchone()[0])
         return Found(False, None, False, self._now, halted=halted, twin=twin)
+
+    def _settle(self, s: Settle) -> bool | None:
+        found = self._execute(_SETTLE, (*s, self._now)).fetchone()
+        return None if found is None else bool(found[0])
 
     def _twin(self, c: Claim) -> bytes | None:
         found = self.run("twin", scope=c.scope, twin=c.twin, key=c.key).fetchone()

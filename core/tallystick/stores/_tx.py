@@ -24,9 +24,9 @@ class Result(Protocol):
 
 
 class Execute(Protocol):
-    """Run one statement with named parameters."""
+    """Run one statement with parameters by name, or by number where the text has numbers."""
 
-    def __call__(self, sql: str, params: Mapping[str, Any], /) -> Result: ...
+    def __call__(self, sql: str, params: Mapping[str, Any] | tuple[Any, ...], /) -> Result: ...
 
 
 def plain(text: str) -> str:

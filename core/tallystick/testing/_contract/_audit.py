@@ -100,7 +100,7 @@ class Audit(Contract):
         policy = Policy(guarantee=Guarantee.IDEMPOTENT)
         keys: list[str] = []
         for n in range(4):
-            with raises(ValueError):
+            with raises(EffectInDoubt):
                 ledger.call(
                     "charge", self.tool(ValueError(n)).fn, {"n": n}, workflow="w", policy=policy
                 )

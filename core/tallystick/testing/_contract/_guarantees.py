@@ -78,17 +78,43 @@ class Guarantees(Contract):
     def test_a_key_s_lifetime_begins_at_the_first_claim(self) -> None:
         """A person's "it did not happen" allows a new attempt, not a longer life of the key."""
         ledger = self.ledger()
-        with raises(ValueError):
+        with raises(EffectInDoubt):
             ledger.call("charge", self.tool(ValueError()).fn, ORDER, workflow="w", policy=LIVES)
         ledger.turn(HOUR * 0.6)
         ledger.resolve(ledger.only().key, by="ann", failed="no")
-        with raises(ValueError):
+        with raises(EffectInDoubt):
             ledger.call("charge", self.tool(ValueError()).fn, ORDER, workflow="w", policy=LIVES)
         ledger.turn(HOUR * 0.6)
         charge = self.tool("done")
         with raises(EffectInDoubt):
             ledger.call("charge", charge.fn, ORDER, workflow="w", policy=LIVES)
         assert charge.times == 0
+
+    def test_a_repeat_that_did_not_happen_says_nothing_about_the_first_attempt(self) -> None:
+        """So the doubt stays, and ends when the key does: in doubt, and not run again."""
+        for n, repeated in enumerate((NotApplied("no", retryable=True), NotApplied("no"))):
+            args = {"n": n}
+            charge = self.tool("charged", repeated, "charged twice")
+            heir = self.cut_off(self.ledger(), charge, args, policy=LIVES)
+            with raises(EffectInDoubt):
+                heir.call("charge", charge.fn, args, workflow="w", policy=LIVES)
+            assert heir.effects(limit=1)[0].status is Status.IN_DOUBT
+            heir.turn(HOUR * 2)
+            with raises(EffectInDoubt):
+                heir.call("charge", charge.fn, args, workflow="w", policy=LIVES)
+            assert charge.times == 2
+
+    def test_a_repeat_that_is_given_back_leaves_the_doubt_of_the_first_attempt(self) -> None:
+        """Being interrupted before it acted, it found out nothing."""
+        policy = LIVES.but(classify={KeyError: "interrupted"})
+        charge = self.tool("charged", KeyError("interrupted"), "charged twice")
+        heir = self.cut_off(self.ledger(), charge, ORDER, policy=policy)
+        with raises(KeyError):
+            heir.call("charge", charge.fn, ORDER, workflow="w", policy=policy)
+        heir.turn(HOUR * 2)
+        with raises(EffectInDoubt):
+            heir.call("charge", charge.fn, ORDER, workflow="w", policy=policy)
+        assert (charge.times, heir.inbox()) == (2, [("in_doubt", "charge")])
 
     def test_an_attempt_is_repeated_only_under_the_guarantee_it_was_recorded_with(self) -> None:
         """Who declares more later cannot know what the first attempt's downstream remembers."""
