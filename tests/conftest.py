@@ -87,9 +87,10 @@ def postgres_url() -> Iterator[str]:
 @pytest.fixture
 def empty_postgres(postgres_url: str) -> str:
     """The URL of a PostgreSQL database with empty tables."""
-    names = ", ".join(f"tallystick_{name}" for name in TABLES.split(", "))
+    # a TRUNCATE makes new files, which takes twenty times as long
+    deletes = [f"DELETE FROM tallystick_{name}" for name in TABLES.split(", ")]
     with psycopg.connect(postgres_url, autocommit=True) as db:
-        db.execute(f"TRUNCATE {names}".encode())
+        db.execute("; ".join(deletes).encode())
     return postgres_url
 
 

@@ -42,7 +42,7 @@ class Claim(NamedTuple):
     call_id: str | None
     guarantee: str
     status: str
-    holder: str
+    holder: str | None
     nonce: bytes
     digest: bytes
     shown: bytes

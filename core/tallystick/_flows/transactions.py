@@ -162,8 +162,8 @@ class _Attempt:
 def _locked_out(call: Call) -> InvalidCall:
     return InvalidCall(
         f"{call.tool} in {call.workflow} needs something recorded or decided by others first, "
-        "while the transaction that was lent holds SQLite's only write lock: call it before the first "
-        "write of that transaction, or commit first"
+        "while the transaction that was lent holds SQLite's only write lock: call it before the "
+        "first write of that transaction, or commit first"
     )
 
 
