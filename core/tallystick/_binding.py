@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from types import CodeType, FunctionType
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from tallystick._canonical import canonical
 from tallystick.errors import InvalidCall, NotSerializable
@@ -23,22 +25,26 @@ class Shape(NamedTuple):
     is_async: bool
 
 
-_cache: dict[Any, Shape] = {}
-_CACHE_LIMIT = 4096
+_by_code: dict[CodeType, Shape] = {}
+_by_function: WeakKeyDictionary[Any, Shape] = WeakKeyDictionary()
+_LIMIT = 4096
 
 
 def shape_of(fn: Callable[..., Any]) -> Shape:
     """The parameters of *fn*; an *open* shape takes any names."""
-    code = getattr(fn, "__code__", None)
-    plain = code is not None and not hasattr(fn, "__wrapped__")
-    place = (code, id(fn.__defaults__), id(fn.__kwdefaults__)) if plain else None
-    if place is not None and place in _cache:
-        return _cache[place]
-    shape = _read(fn)
-    if place is not None and not shape.defaults:
-        if len(_cache) >= _CACHE_LIMIT:
-            _cache.clear()
-        _cache[place] = shape
+    if type(fn) is not FunctionType or hasattr(fn, "__wrapped__"):
+        return _read(fn)
+    if fn.__defaults__ is None and fn.__kwdefaults__ is None:
+        # a closure that is made anew for each call still has the same code
+        shape = _by_code.get(fn.__code__)
+        if shape is None:
+            if len(_by_code) >= _LIMIT:
+                _by_code.clear()
+            shape = _by_code[fn.__code__] = _read(fn)
+        return shape
+    shape = _by_function.get(fn)
+    if shape is None:
+        shape = _by_function[fn] = _read(fn)
     return shape
 
 
@@ -87,9 +93,8 @@ def _nameable(value: Any) -> bool:
         return True
 
 
-def bind(fn: Callable[..., Any], args: Mapping[str, Any]) -> Mapping[str, Any]:
+def bind(fn: Callable[..., Any], shape: Shape, args: Mapping[str, Any]) -> Mapping[str, Any]:
     """*args* completed by the defaults of *fn*; InvalidCall where they do not fit."""
-    shape = shape_of(fn)
     if shape.open and not shape.required and not shape.defaults:
         return args
     given = args.keys()

@@ -296,7 +296,7 @@ class Journal:
             key=act.key,
             tenant=act.tenant,
             nonce=act.nonce,
-            actor=act.holder,
+            actor=act.holder or "",
             reason="its caller was cancelled before the tool started",
         )
         try:

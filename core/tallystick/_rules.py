@@ -32,6 +32,8 @@ from tallystick._model import Guarantee, Row, Status
 from tallystick._policy import Policy
 
 GENESIS = b"\0" * 32
+#: the note of a repeated attempt: what became of an earlier one is not known either
+UNSURE = "unsure"
 #: how long a refused result may be to be kept as evidence in the event
 EVIDENCE = 4096
 
@@ -227,7 +229,12 @@ def doubt(row: Row, act: Doubt, alive: bool) -> Change | None:
     )
 
 
-def left_open(row: Row, holder: str, error: str | None) -> Doubt:
+def left_open(
+    row: Row,
+    holder: str,
+    error: str | None,
+    reason: str = "the claim was left without saying what became of it",
+) -> Doubt:
     """What a claim by hand becomes when its holder leaves without a word."""
     return Doubt(
         key=row.key,
@@ -236,7 +243,7 @@ def left_open(row: Row, holder: str, error: str | None) -> Doubt:
         nonce=row.nonce,
         actor=holder,
         error=error,
-        reason="the claim was left without saying what became of it",
+        reason=reason,
     )
 
 
@@ -244,6 +251,15 @@ def release(row: Row, act: Release) -> Change | None:
     """A claim given back: nothing failed, and the effect may start again as it might before."""
     if row.status != Status.RUNNING or row.nonce != act.nonce:
         return None
+    if row.result_note == UNSURE:
+        return Change(
+            columns={"status": Status.IN_DOUBT.value},
+            event="released",
+            actor=act.actor,
+            detail={"reason": act.reason},
+            opens="in_doubt",
+            note=f"{act.reason}; an earlier attempt may have happened",
+        )
     return Change(
         columns={"status": Status.APPROVED.value},
         event="released",

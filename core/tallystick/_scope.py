@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from contextvars import Token
 from types import TracebackType
 from typing import Any, Self
 
 from tallystick import _rules as rules
-from tallystick._acts import Settle
-from tallystick._classify import classify
-from tallystick._context import WORKFLOW
+from tallystick._acts import Doubt, Settle
+from tallystick._context import CURRENT, WORKFLOW, CurrentEffect
 from tallystick._faces import run_sync
 from tallystick._flows import stops
-from tallystick._flows.attempt import success
+from tallystick._flows.attempt import current, given_back, success, verdict_on
 from tallystick._flows.call import Call, describe, recorded_args
 from tallystick._flows.effects import settle_by_hand, until_ours
 from tallystick._model import Row, Status
@@ -68,6 +68,7 @@ class Claimed:
         self._result: Any = None
         self._entered = False
         self._settled = False
+        self._token: Token[CurrentEffect | None] | None = None
 
     @property
     def key(self) -> str:
@@ -104,7 +105,12 @@ class Claimed:
         self._settled = True
 
     def fail(self, error: BaseException | str, *, retryable: bool = False) -> None:
-        """Record that it certainly did not happen."""
+        """
+        Record that it certainly did not happen.
+
+        Where this repeats an attempt of which nobody knows, that says nothing about the earlier
+        one, and the effect is in doubt.
+        """
         run_sync(settle_by_hand(self._blocking, self._call, self._failure(error, retryable)))
         self._settled = True
 
@@ -117,8 +123,13 @@ class Claimed:
         self._result = result
         return success(self._call, self._ours(), result)
 
-    def _failure(self, error: BaseException | str, retryable: bool) -> Settle:
+    def _failure(self, error: BaseException | str, retryable: bool) -> Settle | Doubt:
         row = self._ours()
+        raised = error if isinstance(error, BaseException) else RuntimeError(error)
+        said = describe(raised, self._call)
+        if row.result_note == rules.UNSURE:
+            reason = "this attempt did not happen, but an earlier one may have"
+            return rules.left_open(row, row.holder or "", said, reason)
         return Settle(
             key=row.key,
             tenant=row.tenant,
@@ -126,7 +137,7 @@ class Claimed:
             nonce=row.nonce or b"",
             status=Status.FAILED.value,
             note="retryable" if retryable else None,
-            error=describe(error if isinstance(error, BaseException) else RuntimeError(error)),
+            error=said,
         )
 
     def _ours(self) -> Row:
@@ -140,7 +151,13 @@ class Claimed:
             self._result = stops.replay(self._call, row)
         else:
             self._row = row
+            self._token = CURRENT.set(current(self._call, row, self.args))
         return self
+
+    def _leaving(self) -> None:
+        if self._token is not None:
+            with suppress(ValueError):  # left in another context than entered
+                CURRENT.reset(self._token)
 
     def __enter__(self) -> Self:
         return self._entering(*run_sync(until_ours(self._blocking, self._call)))
@@ -154,6 +171,7 @@ class Claimed:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._leaving()
         if self._row is not None and not self._settled:
             self._left(self._blocking, self._row, error)
 
@@ -163,20 +181,23 @@ class Claimed:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._leaving()
         if self._row is not None and not self._settled:
             self._left(self._awaiting, self._row, error)
 
     def _left(self, p: Ports, row: Row, error: BaseException | None) -> None:
         """Nobody said what became of it."""
         self._settled = True
-        verdict = classify(error, self._call.policy.classify) if error else "unknown"
-        if error is not None and verdict in {"failed", "retryable"}:
+        verdict = verdict_on(error, self._call, row) if error else "unknown"
+        if error is not None and verdict == "interrupted":
+            p.post(given_back(row, error))
+        elif error is not None and verdict in {"failed", "retryable"}:
             p.post(self._failure_of(row, error, verdict == "retryable"))
         else:
-            reason = describe(error) if error else None
+            reason = describe(error, self._call) if error else None
             p.post(rules.left_open(row, p.holder, reason))
 
-    def _failure_of(self, row: Row, error: BaseException, retryable: bool) -> Settle:
+    def _failure_of(self, row: Row, error: BaseException, retryable: bool) -> Settle | Doubt:
         self._settled = False
         settle = self._failure(error, retryable)
         self._settled = True

@@ -112,7 +112,7 @@ class Waiters:
 
     def announce(self, touched: Sequence[tuple[bytes, bool]]) -> None:
         """The journal committed changes: wake who waits here, hint to who waits elsewhere."""
-        keys = [key for key, _ in touched if key in self._by_key]
+        keys = [key for key, _ in touched if key in self._by_key] if self._by_key else []
         if keys:
             self.wake(keys)
         elsewhere = [key for key, awaited in touched if awaited]

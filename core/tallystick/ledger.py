@@ -136,9 +136,9 @@ class Ledger(Desk):
         ApprovalDenied, ApprovalExpired, EffectFailed (a recorded failure), ArgumentsChanged,
         Halted, StillRunning; InvalidCall for bad input, before anything is recorded.
         """
-        if _binding.shape_of(fn).is_async:
-            raise AsyncTool(f"{tool} is async: use `await ledger.acall(…)`")
         call = self._call(tool, fn, args, workflow, call_id, occurrence, policy, connection)
+        if call.is_async:
+            raise AsyncTool(f"{tool} is async: use `await ledger.acall(…)`")
         if call.policy.guarantee is Guarantee.TRANSACTIONAL:
             return cast("R", run_sync(transact(self._blocking, call)))
         return cast("R", run_sync(perform(self._blocking, call)))
@@ -291,9 +291,10 @@ class Ledger(Desk):
         if connection is not None and policy.guarantee is not Guarantee.TRANSACTIONAL:
             raise InvalidPolicy("connection=… goes with Policy(guarantee=TRANSACTIONAL)")
         given: Mapping[str, Any] = {} if args is None else args
-        if not is_a(given, Mapping):
+        if type(given) is not dict and not is_a(given, Mapping):
             raise InvalidCall(f"args={args!r}: give a mapping of argument names to values")
-        frozen = frozen_copy(_binding.bind(fn, given) if bound else given)
+        shape = _binding.shape_of(fn)
+        frozen = frozen_copy(_binding.bind(fn, shape, given) if bound else given)
         nonce = self._nonces()
         read_only = policy.guarantee is Guarantee.READ_ONLY
         identity = identify(
@@ -321,7 +322,7 @@ class Ledger(Desk):
             tool,
             call_id,
             fn,
-            _binding.shape_of(fn).is_async,
+            shape.is_async,
             frozen,
             identity,
             nonce,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, Literal, NamedTuple
 
 from tallystick import _points
@@ -13,8 +13,13 @@ from tallystick._codec import encode
 from tallystick._context import CURRENT, CurrentEffect
 from tallystick._flows.call import Call, describe, summary
 from tallystick._model import Guarantee, Row, Status
+from tallystick._policy import Verdict
 from tallystick._ports import Ports
+from tallystick._rules import UNSURE
 from tallystick.errors import ApprovalRequired, EffectInDoubt, LedgerError, StoreError
+
+
+_UNHEARD = nullcontext()
 
 
 class Outcome(NamedTuple):
@@ -41,11 +46,11 @@ async def attempt(p: Ports, call: Call, row: Row, args: dict[str, Any]) -> Outco
             return Outcome("again")
     except BaseException as error:
         with suppress(StoreError):  # the tool has not started: give the claim back
-            p.post(_release(row, error))
+            p.post(given_back(row, error))
         raise
-    token = CURRENT.set(_current(call, row, args))
+    token = CURRENT.set(current(call, row, args))
     try:
-        with p.around("call", row, call_id=call.call_id):
+        with p.around("call", row, call_id=call.call_id) if p.listening else _UNHEARD:
             if _points.armed:
                 _points.reach("tool.before")
             value = await p.invoke(call.fn, args, call.timeout)
@@ -64,7 +69,8 @@ async def _still_ours(p: Ports, row: Row) -> bool:
     return now is not None and (now.status, now.nonce) == (row.status, row.nonce)
 
 
-def _current(call: Call, row: Row, args: dict[str, Any]) -> CurrentEffect:
+def current(call: Call, row: Row, args: dict[str, Any]) -> CurrentEffect:
+    """What the code that performs the effect can ask about it."""
     return CurrentEffect(
         key=row.key.hex(),
         tool=call.tool,
@@ -100,7 +106,7 @@ def _returns(call: Call) -> Any:
 
 
 async def _returned(p: Ports, call: Call, row: Row, value: Any) -> Outcome:
-    with p.around("settle", row):
+    with p.around("settle", row) if p.listening else _UNHEARD:
         try:
             settled = await p.settle(success(call, row, value))
         except StoreError as error:
@@ -115,14 +121,20 @@ async def _returned(p: Ports, call: Call, row: Row, value: Any) -> Outcome:
     return Outcome("value", value)
 
 
-async def _raised(p: Ports, call: Call, row: Row, error: BaseException) -> Outcome:
+def verdict_on(error: BaseException, call: Call, row: Row) -> Verdict:
+    """What *error*, raised past the effect, says about it."""
     verdict = classify(error, call.policy.classify, attempt=row.attempt)
     if isinstance(error, ApprovalRequired) and verdict == "unknown":
-        verdict = "interrupted"  # an effect inside this one waits for a person; run again then
+        return "interrupted"  # an effect inside this one waits for a person; run again then
+    return verdict
+
+
+async def _raised(p: Ports, call: Call, row: Row, error: BaseException) -> Outcome:
+    verdict = verdict_on(error, call, row)
     if verdict == "interrupted":
-        p.post(_release(row, error))
+        p.post(given_back(row, error))
         raise error
-    if verdict == "unknown":
+    if verdict == "unknown" or row.result_note == UNSURE:  # "no" goes for this attempt only
         return await _unknown(p, call, row, error)
     note = "retryable" if verdict == "retryable" else None
     settle = Settle(
@@ -132,7 +144,7 @@ async def _raised(p: Ports, call: Call, row: Row, error: BaseException) -> Outco
         nonce=row.nonce or b"",
         status=Status.FAILED.value,
         note=note,
-        error=describe(error),
+        error=describe(error, call),
     )
     if not isinstance(error, Exception):
         p.post(settle)
@@ -152,20 +164,21 @@ async def _unknown(p: Ports, call: Call, row: Row, error: BaseException) -> Outc
         epoch=row.epoch,
         nonce=row.nonce,
         actor=p.holder,
-        error=describe(error),
-        reason=summary(error),
+        error=describe(error, call),
+        reason=summary(error, call),
     )
     if not isinstance(error, Exception):
         p.post(doubt)  # a cancelled task must not suspend again
         raise error
     after = await p.do(doubt)
     if after is not None and after.status == Status.IN_DOUBT:
-        p.emit("in_doubt", after, reason=summary(error))
+        p.emit("in_doubt", after, reason=summary(error, call))
     harmless = call.policy.guarantee is Guarantee.READ_ONLY
     return Outcome("retryable" if harmless else "unknown", error=error)
 
 
-def _release(row: Row, error: BaseException) -> Release:
+def given_back(row: Row, error: BaseException) -> Release:
+    """A claim whose holder was interrupted, not refused: it is as if it had not been made."""
     return Release(
         key=row.key,
         tenant=row.tenant,

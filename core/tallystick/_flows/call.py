@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
 from tallystick._acts import Claim, Found
@@ -16,6 +16,8 @@ from tallystick._policy import Policy, Seconds, in_seconds
 from tallystick.errors import DamagedRecord, LedgerError
 
 REDACTED = "[redacted]"
+#: shorter ones are in every text, and no secrets
+_SECRET = 4
 
 
 class Call(NamedTuple):
@@ -122,7 +124,7 @@ def recorded_args(call: Call, row: Row) -> dict[str, Any]:
     return recorded
 
 
-def describe(error: BaseException) -> str:
+def describe(error: BaseException, call: Call) -> str:
     """Type, message and traceback of an exception, as JSON text that every database keeps."""
     try:
         message = str(error)
@@ -133,18 +135,40 @@ def describe(error: BaseException) -> str:
     return json.dumps(
         {
             "type": f"{kind.__module__}.{kind.__qualname__}",
-            "message": message[:10_000],
-            "traceback": trace[-20_000:],
+            "message": hushed(message, call)[:10_000],
+            "traceback": hushed(trace, call)[-20_000:],
         }
     )
 
 
-def summary(error: BaseException) -> str:
+def summary(error: BaseException, call: Call) -> str:
     """One line about an exception."""
     try:
-        return f"{type(error).__name__}: {error}"[:500]
+        return hushed(f"{type(error).__name__}: {error}", call)[:500]
     except Exception:  # noqa: BLE001
         return type(error).__name__
+
+
+def hushed(text: str, call: Call) -> str:
+    """*text* without the values of redacted arguments, which tools like to quote in errors."""
+    if not call.policy.redact:
+        return text
+    values = [call.args[name] for name in call.policy.redact if name in call.args]
+    said = {form for leaf in _leaves(values) for form in (str(leaf), repr(leaf)[1:-1])}
+    for form in sorted(said, key=len, reverse=True):
+        if len(form) >= _SECRET:
+            text = text.replace(form, REDACTED)
+    return text
+
+
+def _leaves(value: Any) -> Generator[Any]:
+    if isinstance(value, Mapping):
+        value = [*cast("Mapping[Any, Any]", value).keys(), *value.values()]
+    if isinstance(value, list | tuple | set | frozenset):
+        for item in cast("Iterable[Any]", value):
+            yield from _leaves(item)
+    else:
+        yield value
 
 
 def seen(found: Found) -> Row:

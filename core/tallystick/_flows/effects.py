@@ -61,6 +61,7 @@ def refuse_itself(call: Call) -> None:
 
 async def until_ours(p: Ports, call: Call) -> tuple[Step, Row]:
     """For a claim by hand: walk until the effect is the caller's, or its result is there."""
+    refuse_itself(call)
     walk = Walk(p, call)
     found = await walk.open()
     while True:
@@ -70,8 +71,11 @@ async def until_ours(p: Ports, call: Call) -> tuple[Step, Row]:
         found = await walk.take(step, found)
 
 
-async def settle_by_hand(p: Ports, call: Call, act: Settle) -> None:
+async def settle_by_hand(p: Ports, call: Call, act: Settle | Doubt) -> None:
     """Record what the holder of a claim says; refused once another holder took over."""
+    if isinstance(act, Doubt):
+        await p.do(act)
+        return
     settled = await p.settle(act)
     if settled.how == "fenced":
         raise call.error(
@@ -144,7 +148,7 @@ class Walk:
             epoch=row.epoch,
             nonce=row.nonce,
             actor=self.p.holder,
-            error=describe(late),
+            error=describe(late, self.call),
             reason=reason,
         )
         after = await self.p.do(doubt)
@@ -172,7 +176,9 @@ class Walk:
         if guarantee is Guarantee.RECONCILE:
             return found
         repeatable = rules.repeatable(row, self.call.policy, found.now)
-        doubt = stops.in_doubt(self.call, row, summary(error), repeatable=repeatable)
+        doubt = stops.in_doubt(
+            self.call, row, summary(error, self.call), repeatable=repeatable
+        )
         doubt.__cause__ = error
         if not repeatable:
             raise doubt

@@ -73,7 +73,7 @@ async def _ask(p: Ports, call: Call, row: Row) -> ProbeAnswer:
     except LedgerError:
         raise
     except Exception as error:
-        raise Undecided(f"the probe failed: {summary(error)}") from error
+        raise Undecided(f"the probe failed: {summary(error, call)}") from error
     if not isinstance(answer, ProbeAnswer):
         raise Undecided(f"the probe returned {answer!r} instead of a ProbeAnswer")
     return answer

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 from tallystick._acts import Act, Claim, EventRow, Find, Found, Page, Settle, Start
 from tallystick._model import Halt, Row, at
 from tallystick._ports import AnyAct, Applied, Lent
-from tallystick._rules import Vote, fresh_row, lapsed
+from tallystick._rules import UNSURE, Vote, fresh_row, lapsed
 from tallystick.errors import InvalidPolicy, LedgerClosed
 from tallystick.stores import _scripts
 from tallystick.stores._clock import wall_micros
@@ -240,7 +240,7 @@ class MemoryTx:
             started_at=row.started_at or self._now,
             changed_at=self._now,
             error=None,
-            result_note=None,
+            result_note=UNSURE if row.status in {"running", "in_doubt"} else None,
         )
         self._put(self._shelf.rows, act.key, after)
         return after

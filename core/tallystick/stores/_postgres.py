@@ -97,9 +97,11 @@ class PostgresTx(SqlTx):
     def settle(self, settles: Sequence[Settle]) -> list[bool | None]:
         if len(settles) == 1:
             return [self._settle(settles[0])]
-        columns = {name: [getattr(s, name) for s in settles] for name in SETTLE_FIELDS}
+        # the statement takes one outcome for each attempt; another one comes too late
+        first = {s.nonce: s for s in reversed(settles)}
+        columns = {name: [getattr(s, name) for s in first.values()] for name in SETTLE_FIELDS}
         matched = {row[0]: bool(row[1]) for row in self.run("settle_many", **columns).fetchall()}
-        return [matched.get(s.nonce) for s in settles]
+        return [matched.get(s.nonce) if first[s.nonce] is s else None for s in settles]
 
     def beat(self, worker: str) -> None:
         self.run("beat", worker=worker, host=socket.gethostname(), pid=os.getpid())

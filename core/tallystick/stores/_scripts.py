@@ -87,7 +87,8 @@ def settle(tx: Tx, act: acts.Settle, matched: bool | None, touched: Touched) -> 
     row = tx.load(act.tenant, act.key)
     if row is None:
         return acts.Settled("fenced")
-    if row.status == act.status and row.epoch == act.epoch and row.nonce == act.nonce:
+    said = (act.status, act.epoch, act.nonce, act.result_digest)
+    if (row.status, row.epoch, row.nonce, row.result_digest) == said:
         return acts.Settled("applied", row)  # our own commit, whose answer was lost
     change = rules.settle_late(row, act)
     late = "status" in change.columns

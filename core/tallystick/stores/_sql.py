@@ -56,7 +56,8 @@ RETURNING awaited""",
 UPDATE tallystick_effect AS e
    SET status = 'running', holder = :holder, nonce = :nonce, epoch = e.epoch + 1,
        attempt = e.attempt + 1, started_at = coalesce(e.started_at, {{now}}),
-       changed_at = {{now}}, error = NULL, result_note = NULL
+       changed_at = {{now}}, error = NULL,
+       result_note = CASE WHEN e.status IN ('running', 'in_doubt') THEN 'unsure' END
  WHERE e.key = :key AND e.tenant = :tenant AND e.status = :status AND e.epoch = :epoch
    AND e.shown = :shown
    AND (e.status <> 'approved' OR e.approval_until IS NULL OR e.approval_until > {{now}})

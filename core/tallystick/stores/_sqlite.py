@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import portalocker
+import tenacity
 from sqlalchemy.exc import DBAPIError
 
 from tallystick._acts import Act, Claim, Found, Settle
@@ -189,6 +190,7 @@ class SqliteStore:
     def _reset(self) -> None:
         self._id = uuid.uuid4().hex
         self._held: IO[Any] | None = None
+        self._birth = threading.Lock()
         self._gate: IO[Any] | None = None
         self._writer: sqlite3.Connection | None = None
         self._readers: deque[sqlite3.Connection] = deque()
@@ -201,19 +203,31 @@ class SqliteStore:
         raw = cast("sqlite3.Connection", fairy.driver_connection)
         fairy.detach()
         raw.isolation_level = None
-        raw.execute(f"PRAGMA busy_timeout = {self._busy}")
-        raw.execute("PRAGMA journal_mode = WAL")
-        raw.execute("PRAGMA synchronous = FULL")
-        if read_only:
-            raw.execute("PRAGMA query_only = ON")
+        try:
+            raw.execute(f"PRAGMA busy_timeout = {self._busy}")
+            # SQLite does not wait for others while it turns a new file into a log and back
+            patiently = tenacity.Retrying(
+                retry=tenacity.retry_if_exception(_locked),
+                stop=tenacity.stop_after_delay(self._busy / 1000),
+                wait=tenacity.wait_random(0.001, 0.01),
+                reraise=True,
+            )
+            patiently(raw.execute, "PRAGMA journal_mode = WAL")
+            raw.execute("PRAGMA synchronous = FULL")
+            if read_only:
+                raw.execute("PRAGMA query_only = ON")
+        except BaseException:
+            raw.close()
+            raise
         return raw
 
     def worker(self) -> str:
         if self._held is None:
-            path = self._workers / self._id
-            held = path.open("w")
-            portalocker.lock(held, portalocker.LOCK_EX | portalocker.LOCK_NB)
-            self._held = held
+            with self._birth:
+                if self._held is None:
+                    held = (self._workers / self._id).open("w")
+                    portalocker.lock(held, portalocker.LOCK_EX | portalocker.LOCK_NB)
+                    self._held = held
         return self._id
 
     def alive(self, worker: str) -> bool:
@@ -225,7 +239,8 @@ class SqliteStore:
         except FileNotFoundError:
             return False
         try:
-            portalocker.lock(probe, portalocker.LOCK_EX | portalocker.LOCK_NB)
+            # shared: two that ask at once must not take each other for the worker
+            portalocker.lock(probe, portalocker.LOCK_SH | portalocker.LOCK_NB)
         except portalocker.LockException:
             return True
         finally:
@@ -281,18 +296,23 @@ class SqliteStore:
     def read(self, act: Act[A]) -> A:
         if self._closed:
             raise LedgerClosed("this ledger was closed; open a new one")
+        db: sqlite3.Connection | None = None
         try:
-            db = self._readers.pop()
-        except IndexError:
-            db = self.connect(read_only=True)
-        try:
+            db = self._idle() or self.connect(read_only=True)
             tx = SqliteTx(db.execute, self.alive, wall_micros() + self.shift)
             answer: A = _scripts.answer(tx, act)
-        except sqlite3.Error as error:
-            db.close()
+        except (sqlite3.Error, DBAPIError, OSError) as error:
+            if db is not None:
+                db.close()
             raise _explained(error, self.path) from error
         self._keep(db)
         return answer
+
+    def _idle(self) -> sqlite3.Connection | None:
+        try:
+            return self._readers.pop()
+        except IndexError:
+            return None
 
     def _keep(self, db: sqlite3.Connection) -> None:
         if self._closed or len(self._readers) >= _IDLE_READERS:
@@ -354,6 +374,11 @@ class SqliteStore:
         self._lock = threading.Lock()
         self._reset()
         self._closed = closed
+
+
+def _locked(error: BaseException) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _explained(error: BaseException, path: Path) -> BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tallystick.testing._contract._acts import Acts
 from tallystick.testing._contract._approvals import Approvals
 from tallystick.testing._contract._audit import Audit
 from tallystick.testing._contract._calls import Calls
@@ -34,6 +35,7 @@ class StoreContract(
     Waiting,
     Tenants,
     Audit,
+    Acts,
     Transactions,
 ):
     """

@@ -9,6 +9,7 @@ import unittest
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextvars import copy_context
 from types import TracebackType
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
@@ -149,15 +150,19 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 class Held:
-    """A claim by hand that was entered, through one face."""
+    """A claim by hand that was entered, through one face, in a context of its own."""
 
     def __init__(self, claim: Claimed, *, awaiting: bool) -> None:
         self.claim = claim
         self._awaiting = awaiting
+        self._context = copy_context()
         if awaiting:
-            run(claim.__aenter__())
+            self._await(claim.__aenter__())
         else:
-            claim.__enter__()
+            self._context.run(claim.__enter__)
+
+    def _await(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._context.run(run, coroutine)
 
     @property
     def key(self) -> str:
@@ -167,14 +172,14 @@ class Held:
     def succeed(self, result: Any = None) -> None:
         """It happened."""
         if self._awaiting:
-            run(self.claim.asucceed(result))
+            self._await(self.claim.asucceed(result))
         else:
             self.claim.succeed(result)
 
     def fail(self, error: BaseException | str, *, retryable: bool = False) -> None:
         """It did not."""
         if self._awaiting:
-            run(self.claim.afail(error, retryable=retryable))
+            self._await(self.claim.afail(error, retryable=retryable))
         else:
             self.claim.fail(error, retryable=retryable)
 
@@ -182,9 +187,9 @@ class Held:
         """Come to the end of the block, by *error* or without."""
         kind = type(error) if error is not None else None
         if self._awaiting:
-            run(self.claim.__aexit__(kind, error, None))
+            self._await(self.claim.__aexit__(kind, error, None))
         else:
-            self.claim.__exit__(kind, error, None)
+            self._context.run(self.claim.__exit__, kind, error, None)
 
 
 class Contract:

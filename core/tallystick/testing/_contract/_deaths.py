@@ -72,9 +72,11 @@ class Deaths(Contract):
             ledger.hold("new", {"n": n}, workflow="w")
         ledger.hold("old", ORDER, workflow="w")
         other.call("done", self.tool().fn, workflow="w")
+        mine = other.hold("mine", ORDER, workflow="w")
         self.die(ledger)
         assert other.recover() == 4
         assert sorted(other.inbox()) == [("in_doubt", "new")] * 3 + [("in_doubt", "old")]
+        mine.succeed("done")
 
     def test_a_takeover_is_another_epoch_and_says_whose_it_was(self) -> None:
         """The fencing token grows with every change of holder."""
@@ -138,6 +140,14 @@ class Deaths(Contract):
             assert heir.submit(act).how == "fenced"
         assert heir.only().result == "found"
         assert heir.kinds(row.key.hex())[2:] == ["observed"] * 3
+
+    def test_an_outcome_needs_the_epoch_and_the_nonce_of_its_claim(self) -> None:
+        """A stranger's word about a running effect is an observation."""
+        ledger = self.ledger()
+        row = ledger.row(ledger.hold("charge", ORDER, workflow="w").key)
+        for act in (outcome(row, epoch=2), outcome(row._replace(nonce=b"x" * 16))):
+            assert ledger.submit(act).how == "fenced"
+            assert ledger.only().status is Status.RUNNING
 
     def test_an_effect_is_given_back_only_by_its_holder(self) -> None:
         """A release needs the nonce of the claim."""

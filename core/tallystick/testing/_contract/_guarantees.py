@@ -104,6 +104,17 @@ class Guarantees(Contract):
                 heir.call("charge", charge.fn, args, workflow="w", policy=LIVES)
             assert charge.times == 2
 
+    def test_a_claim_by_hand_that_repeats_cannot_deny_the_first_attempt(self) -> None:
+        """Its holder knows about its own attempt only."""
+        heir = self.cut_off(self.ledger(), self.tool("charged"), ORDER, policy=LIVES)
+        held = heir.hold("charge", ORDER, workflow="w", policy=LIVES)
+        held.fail("no such account")
+        held.leave()
+        assert heir.only().status is Status.IN_DOUBT
+        again = heir.hold("charge", ORDER, workflow="w", policy=LIVES)
+        again.succeed("found")
+        assert heir.only().result == "found"
+
     def test_a_repeat_that_is_given_back_leaves_the_doubt_of_the_first_attempt(self) -> None:
         """Being interrupted before it acted, it found out nothing."""
         policy = LIVES.but(classify={KeyError: "interrupted"})

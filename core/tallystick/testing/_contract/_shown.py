@@ -91,6 +91,8 @@ class Shown(Contract):
         for _ in range(2):
             with raises(ApprovalRequired) as caught:
                 ledger.call("charge", charge.fn, workflow="w", policy=Policy(approval=True))
+        ledger.turn(60)
+        ledger.ledger._keeper.round()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         asked = [details for details in heard if details.kind == "approval_required"]
         assert [(d.key, d.tool, d.status) for d in asked] == [
             (caught.error.key, "charge", Status.PENDING.value)

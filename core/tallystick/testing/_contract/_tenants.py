@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tallystick import _acts as acts
 from tallystick._policy import Policy
-from tallystick.errors import ApprovalRequired, EffectInDoubt, UnknownEffect
+from tallystick.errors import ApprovalRequired, EffectInDoubt, NotApplied, UnknownEffect
+from tallystick.testing._contract._acts import claim_again
 from tallystick.testing._contract._base import Contract, Faced, raises
 from tallystick.testing._contract._deaths import outcome
 
@@ -63,12 +64,11 @@ class Tenants(Contract):
         row = acme.row(acme.hold("charge", ORDER, workflow="w").key)
         place = {"key": row.key, "tenant": "zeta"}
         by = {"by": "eve", "reason": "mine"}
+        claimed = zeta.submit(claim_again(row, tenant="zeta"))
+        assert (claimed.fresh, claimed.row) == (False, None)
         assert zeta.read(acts.Look(**place)).row is None
         assert zeta.read(acts.History(**place)) == []
         assert zeta.submit(outcome(row._replace(tenant="zeta"))).how == "fenced"
-        start = {"shown": row.shown, "nonce": b"x" * 20, "holder": "x", "actor": "x", "reason": ""}
-        started = zeta.apply(acts.Start(status=row.status, epoch=row.epoch, **start, **place))
-        assert (started.fresh, started.row) == (False, None)
         doubt = {"epoch": row.epoch, "nonce": row.nonce, "actor": "x", "error": None}
         assert zeta.apply(acts.Doubt(reason="", **doubt, **place)) is None
         release = acts.Release(nonce=row.nonce or b"", actor="x", reason="", **place)
@@ -79,6 +79,27 @@ class Tenants(Contract):
         assert zeta.apply(acts.Resolve(to="failed", kind="person", **by, **place)).row is None
         assert acme.row(row.key.hex()) == row
         assert acme.kinds(row.key.hex()) == []
+
+    def test_nobody_starts_another_tenant_s_effect(self) -> None:
+        """However startable it is."""
+        acme, zeta = self._both()
+        with raises(NotApplied):
+            acme.call("charge", self.tool(NotApplied(retryable=True)).fn, workflow="w")
+        row = acme.row(acme.only().key)
+        act = acts.Start(
+            key=row.key,
+            tenant="zeta",
+            status=row.status,
+            epoch=row.epoch,
+            shown=row.shown,
+            nonce=b"x" * 20,
+            holder="eve",
+            actor="eve",
+            reason="mine",
+        )
+        started = zeta.apply(act)
+        assert (started.fresh, started.row) == (False, None)
+        assert acme.row(row.key.hex()) == row
 
     def test_history_is_read_by_its_own_tenant_only(self) -> None:
         """Also at the level of the store."""
