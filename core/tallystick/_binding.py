@@ -48,8 +48,17 @@ def shape_of(fn: Callable[..., Any]) -> Shape:
     return shape
 
 
+def _is_async(fn: Callable[..., Any]) -> bool:
+    """Whether calling *fn* makes a coroutine: a function, or an object whose call is one."""
+    if inspect.iscoroutinefunction(fn):
+        return True
+    return not isinstance(fn, FunctionType) and inspect.iscoroutinefunction(type(fn).__call__)
+
+
 def _read(fn: Callable[..., Any]) -> Shape:
-    is_async = inspect.iscoroutinefunction(fn)
+    is_async = _is_async(fn)
+    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+        raise InvalidCall(f"{fn!r} is a generator, which does nothing when it is called; return")
     try:
         signature = inspect.signature(fn)
     except (TypeError, ValueError):

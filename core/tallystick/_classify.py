@@ -60,9 +60,14 @@ def classify(
     *rules* (``Policy(classify=…)``) come first: a mapping by the most specific type, or a function.
     A rule that itself raises, or answers anything else, counts as ``"unknown"``.
     """
-    ruled = _ruled(error, rules)
-    if ruled is not None:
-        return ruled
+    try:
+        return _ruled(error, rules) or _known(error, attempt)
+    except Exception:  # noqa: BLE001 - a rule, or an exception that breaks when it is looked at
+        return "unknown"
+
+
+def _known(error: BaseException, attempt: int) -> Verdict:
+    """What is known of exceptions that no rule is about."""
     if isinstance(error, NotApplied):
         return "retryable" if error.retryable else "failed"
     if not isinstance(error, Exception) or isinstance(error, LedgerError):
@@ -73,7 +78,7 @@ def classify(
     if isinstance(error, ConnectionRefusedError | socket.gaierror) or names & _NEVER_SENT:
         return "retryable"
     if ("requests", "ConnectionError") in names or ("urllib", "URLError") in names:
-        return _wrapped(error)
+        return _wrapped(error, attempt)
     if names & _ANSWERED:
         return _answered(_status(error), attempt)
     return "unknown"
@@ -86,18 +91,15 @@ def _ruled(
         return None
     if not callable(rules):
         return next((rules[kind] for kind in type(error).__mro__ if kind in rules), None)
-    try:
-        verdict = rules(error)
-    except Exception:  # noqa: BLE001 - a broken rule must not turn a doubt into a failure
-        return "unknown"
+    verdict = rules(error)
     return verdict if verdict in {"failed", "retryable", "interrupted", None} else "unknown"
 
 
-def _wrapped(error: Exception) -> Verdict:
+def _wrapped(error: Exception, attempt: int) -> Verdict:
     """Look for a refused connection inside what requests and urllib wrap around it."""
     status = _status(error)
     if status is not None:
-        return _answered(status, 1)
+        return _answered(status, attempt)
     inner: Any = getattr(error, "reason", None) or next(iter(error.args), None)
     for _ in range(4):
         if isinstance(inner, ConnectionRefusedError | socket.gaierror):

@@ -28,7 +28,7 @@ from tallystick._journal import Journal
 from tallystick._model import Row
 from tallystick._ports import Lent, Ports, Store
 from tallystick._waiters import Waiter, Waiters
-from tallystick.errors import AsyncTool, LedgerError
+from tallystick.errors import AsyncTool, LedgerClosed, LedgerError, NotApplied
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -182,7 +182,11 @@ class Blocking(_Face):
     async def invoke(
         self, fn: Callable[..., Any], args: dict[str, Any], timeout: float | None
     ) -> Any:
-        return fn(**args)
+        answer = fn(**args)
+        if inspect.iscoroutine(answer):
+            answer.close()
+            raise _NotAwaitedError(f"{fn!r} is async in disguise: call it from an `async def` tool")
+        return answer
 
     async def enter(
         self,
@@ -194,6 +198,13 @@ class Blocking(_Face):
         if timeout is None:
             return await attempt(self)
         return _in_thread(self._engine, attempt).result(timeout)
+
+
+class _NotAwaitedError(AsyncTool, NotApplied):
+    """A tool returned a coroutine that nobody will await: it has not begun."""
+
+    def __init__(self, message: str) -> None:
+        NotApplied.__init__(self, message, retryable=True)
 
 
 class Awaiting(_Face):
@@ -216,9 +227,14 @@ class Awaiting(_Face):
     async def read(self, act: Act[A]) -> A:
         if self._store.local:
             return self._store.read(act)
-        return await asyncio.get_running_loop().run_in_executor(
-            self._engine.errands, self._store.read, act
-        )
+        return await self._errand(self._store.read, act)
+
+    async def _errand(self, fn: Callable[..., T], *args: Any) -> T:
+        try:
+            running = self._engine.errands.submit(fn, *args)
+        except RuntimeError as error:
+            raise LedgerClosed("this ledger was closed; open a new one") from error
+        return await asyncio.wrap_future(running)
 
     def post(self, act: Settle | Act[Any]) -> None:
         self._journal.post(act)
@@ -237,8 +253,7 @@ class Awaiting(_Face):
     async def lively(self) -> bool:
         if self._store.lively():
             return True
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._engine.errands, self._store.beat)
+        await self._errand(self._store.beat)
         return False
 
     async def pause(self, seconds: float) -> None:

@@ -143,7 +143,8 @@ class Journal:
         if self._closed:
             raise LedgerClosed("this ledger was closed; open a new one")
         applied = self._committed((act,), self._store.apply)
-        self._tell(applied)
+        if applied.touched:
+            self._tell(applied)
         return applied.answers[0]
 
     def _directly(self, act: AnyAct) -> Applied | None:

@@ -130,6 +130,10 @@ class Tx(Protocol):
         """Read a row without locking it."""
         ...
 
+    def glance(self, tenant: str, key: bytes) -> Found:
+        """Read a row without locking it, whether its holder lives, and the clock."""
+        ...
+
     def find(self, act: Find) -> list[Row]:
         """Read rows, newest first."""
         ...

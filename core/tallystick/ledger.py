@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import inspect
 import itertools
 import os
 import weakref
@@ -220,7 +219,7 @@ class Ledger(Desk):
                 given = _binding.bind_positional(fn, args, kwargs)
                 return self.call(named, fn, given, policy=policy)
 
-            if inspect.iscoroutinefunction(fn):
+            if _binding.shape_of(fn).is_async:
                 return cast("Callable[P, R]", awaited)
             return called
 

@@ -14,10 +14,10 @@ RFC 8785 (sorted keys, shortest numbers, fewest escapes) with these extensions:
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import Any, Final
 
 from tallystick._canonical._rules import rule_for
+from tallystick._canonical._text import writer
 from tallystick._canonical._walk import Walk
 
 __all__ = ["canonical", "digest"]
@@ -28,9 +28,7 @@ _LEAST: Final = 1e-4
 # Deeper trees take the slow way, which counts levels.
 _SHALLOW: Final = 20
 
-_encode = json.JSONEncoder(
-    ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
-).encode
+_encode = writer(ascii_only=False, sort_keys=True)
 
 
 def canonical(value: object) -> bytes:

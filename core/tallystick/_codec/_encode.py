@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import reprlib
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from tallystick._canonical._text import writer
 from tallystick._codec._builtins import KINDS
 from tallystick._codec._classes import Unfit, find, name_of
 from tallystick._codec._records import record_for
@@ -24,9 +24,7 @@ _REMEDY: Final = "convert it to plain data, a dataclass or a pydantic model"
 _HALVES: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 #: the JSON of plain data, in ASCII
-compact: Final = json.JSONEncoder(
-    check_circular=False, allow_nan=False, separators=(",", ":")
-).encode
+compact: Final = writer(ascii_only=True, sort_keys=False)
 
 
 def to_text(value: object, where: str) -> tuple[str, str | None]:

@@ -18,7 +18,6 @@ from tallystick._ports import Ports
 from tallystick._rules import UNSURE
 from tallystick.errors import ApprovalRequired, EffectInDoubt, LedgerError, StoreError
 
-
 _UNHEARD = nullcontext()
 
 
@@ -94,7 +93,7 @@ def success(call: Call, row: Row, value: Any) -> Settle:
         tenant=row.tenant,
         epoch=row.epoch,
         nonce=row.nonce or b"",
-        status=Status.SUCCEEDED.value,
+        status=Status.SUCCEEDED._value_,
         result=text,
         result_digest=None if text is None else hashlib.sha256(text.encode()).digest(),
         note="unstorable" if text is None else None,

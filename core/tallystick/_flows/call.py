@@ -76,7 +76,7 @@ def claim_of(call: Call, holder: str, status: str = "running", **asked: Any) -> 
         call.workflow,
         call.tool,
         call.call_id,
-        policy.guarantee.value,
+        policy.guarantee._value_,
         status,
         holder,
         call.nonce,
@@ -131,7 +131,10 @@ def describe(error: BaseException, call: Call) -> str:
     except Exception:  # noqa: BLE001 - a broken __str__ must not hide the error
         message = "(its message could not be read)"
     kind = type(error)
-    trace = "".join(traceback.format_exception(error, limit=-25))
+    try:
+        trace = "".join(traceback.format_exception(error, limit=-25))
+    except Exception:  # noqa: BLE001 - nor must anything else about it
+        trace = "(its traceback could not be read)"
     return json.dumps(
         {
             "type": f"{kind.__module__}.{kind.__qualname__}",

@@ -176,9 +176,7 @@ class Walk:
         if guarantee is Guarantee.RECONCILE:
             return found
         repeatable = rules.repeatable(row, self.call.policy, found.now)
-        doubt = stops.in_doubt(
-            self.call, row, summary(error, self.call), repeatable=repeatable
-        )
+        doubt = stops.in_doubt(self.call, row, summary(error, self.call), repeatable=repeatable)
         doubt.__cause__ = error
         if not repeatable:
             raise doubt

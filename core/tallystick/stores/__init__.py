@@ -54,10 +54,13 @@ def _engine(url: str, scheme: str) -> sqlalchemy.Engine:
         )
     try:
         parsed = sqlalchemy.make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise InvalidUrl(f"{url!r} cannot be read as a URL: {error}") from error
     try:
         if family == "sqlite":
+            from tallystick.stores._sqlite import path_of
+
+            path_of(parsed)
             return sqlalchemy.create_engine(
                 parsed.set(drivername="sqlite"), connect_args={"timeout": 30.0}
             )
@@ -75,6 +78,15 @@ def _on_engine(given: Any, *, create: bool, lease: float, owned: bool = False) -
             "Both faces work on either"
         )
     engine = cast("sqlalchemy.Engine", given)
+    try:
+        return _of_its_kind(engine, create=create, lease=lease, owned=owned)
+    except BaseException:
+        if owned:
+            engine.dispose()
+        raise
+
+
+def _of_its_kind(engine: sqlalchemy.Engine, *, create: bool, lease: float, owned: bool) -> Store:
     name = getattr(getattr(engine, "dialect", None), "name", None)
     if name == "sqlite":
         from tallystick.stores._sqlite import SqliteStore

@@ -18,7 +18,9 @@ from tallystick.stores import _scripts
 from tallystick.stores._clock import wall_micros
 
 A = TypeVar("A")
-Undo = Callable[[], Any]
+#: a dictionary, a key, and what stood there
+Undo = tuple[dict[Any, Any], Any, Any]
+_NOTHING: Any = object()
 _OPEN = ("pending", "approved", "running", "in_doubt")
 
 
@@ -145,22 +147,21 @@ class MemoryTx:
 
     def undo(self) -> None:
         """Take back everything that this transaction wrote."""
-        for step in reversed(self._undo):
-            step()
+        for place, key, old in reversed(self._undo):
+            if old is _NOTHING:
+                place.pop(key, None)
+            else:
+                place[key] = old
 
     def _put(self, place: dict[Any, Any], key: Any, value: Any) -> None:
-        if key in place:
-            old = place[key]
-            self._undo.append(lambda: place.__setitem__(key, old))
-        else:
-            self._undo.append(lambda: place.pop(key, None))
+        self._undo.append((place, key, place.get(key, _NOTHING)))
         place[key] = value
 
     def _drop(self, place: dict[Any, Any], key: Any) -> bool:
-        if key not in place:
+        old = place.pop(key, _NOTHING)
+        if old is _NOTHING:
             return False
-        old = place.pop(key)
-        self._undo.append(lambda: place.__setitem__(key, old))
+        self._undo.append((place, key, old))
         return True
 
     def now(self) -> int:
@@ -317,6 +318,11 @@ class MemoryTx:
         row = self.look(tenant, key)
         if row is not None and row.status in _OPEN and not row.awaited:
             self._put(self._shelf.rows, key, row._replace(awaited=True))
+
+    def glance(self, tenant: str, key: bytes) -> Found:
+        row = self.look(tenant, key)
+        alive = row is not None and row.status == "running" and self.alive(row.holder)
+        return Found(False, row, alive, self.now())
 
     def find(self, act: Find) -> list[Row]:
         found: list[Row] = []

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 _IDLE_READERS = 8
+#: workflows that are remembered to have begun here, and so to be likely to hold nothing older
+YOUNG = 10_000
 _INHERITED: list[Any] = []
 
 _STATEMENTS = {
@@ -65,9 +67,12 @@ class PostgresTx(SqlTx):
     dialect = POSTGRES
     statements = _STATEMENTS
 
-    def __init__(self, execute: Any, lease: int, shift: int, worker: str) -> None:
+    def __init__(
+        self, execute: Execute, lease: int, shift: int, worker: str, young: dict[bytes, None]
+    ) -> None:
         super().__init__(execute)
         self._worker = worker
+        self._young = young
         self._words = {"lease": lease, "shift": shift}
         self._moment: int | None = None
 
@@ -86,13 +91,41 @@ class PostgresTx(SqlTx):
 
     def claim(self, claims: Sequence[Claim]) -> list[Found]:
         if len(claims) == 1:
-            found = self.run("claim_one", **_claim_params(claims[0])).fetchall()
-        else:
-            rows = [_claim_params(c) for c in claims]
-            columns = {name: [row[name] for row in rows] for name in CLAIM_FIELDS}
-            found = self.run("claim_many", **columns).fetchall()
-        by_nonce = {row[0]: row for row in found}
+            return [self._claim(claims[0])]
+        rows = [_claim_params(c) for c in claims]
+        columns = {name: [row[name] for row in rows] for name in CLAIM_FIELDS}
+        by_nonce = {row[0]: row for row in self.run("claim_many", **columns).fetchall()}
         return [_found(c, by_nonce[c.nonce]) for c in claims]
+
+    def _claim(self, c: Claim) -> Found:
+        """
+        Insert and read in one statement; where the workflow is new, only insert.
+
+        A replay costs one statement and so does a fresh effect; only a repeated call in a workflow
+        that began a moment ago costs two.
+        """
+        plain = c.status == "running" and c.suspect == "run" and c.call_id is None
+        if plain and c.scope in self._young:
+            created = self.run("claim_new", **_claim_params(c)).fetchone()
+            if created is not None:
+                return inserted(c, created[0], None)
+        found = _found(c, self.run("claim_one", **_claim_params(c)).fetchone())
+        if found.fresh and plain:
+            self._young[c.scope] = None
+            if len(self._young) > YOUNG:
+                self._young.pop(next(iter(self._young)), None)
+        elif found.row is not None:
+            self._young.pop(c.scope, None)
+        return found
+
+    def glance(self, tenant: str, key: bytes) -> Found:
+        found = self.run("glance", key=key, tenant=tenant).fetchone()
+        if found is None:
+            return Found(False, None, False, self.now())
+        now, alive, *columns = found
+        row = Row._make(columns)
+        mine = row.status == "running" and row.holder == self._worker
+        return Found(False, row, mine or bool(alive), now)
 
     def settle(self, settles: Sequence[Settle]) -> list[bool | None]:
         if len(settles) == 1:
@@ -156,6 +189,7 @@ class PostgresStore:
         self._id = uuid.uuid4().hex
         self._writer: psycopg.Connection[Any] | None = None
         self._readers: deque[psycopg.Connection[Any]] = deque()
+        self._young: dict[bytes, None] = {}
         self._registered = False
         self._beaten = 0.0
         self._closed = False
@@ -173,7 +207,7 @@ class PostgresStore:
         return raw
 
     def _tx(self, db: psycopg.Connection[Any]) -> PostgresTx:
-        return PostgresTx(_execute(db), self._lease, self.shift, self._id)
+        return PostgresTx(_execute(db), self._lease, self.shift, self._id, self._young)
 
     def apply(self, acts: Sequence[AnyAct]) -> Applied:
         """Each statement commits by itself; a lost connection is asked again until it answers."""
@@ -325,7 +359,7 @@ class PostgresStore:
         """A transaction over a caller's own connection, which the caller commits."""
         if not self._registered:
             self.beat()
-        return PostgresTx(execute, self._lease, self.shift, self._id)
+        return PostgresTx(execute, self._lease, self.shift, self._id, self._young)
 
     def worker(self) -> str:
         return self._id

@@ -241,9 +241,7 @@ def sweep(tx: Tx, act: acts.Sweep, touched: Touched) -> int:
 
 
 def look(tx: Tx, act: acts.Look) -> acts.Found:
-    row = tx.look(act.tenant, act.key)
-    alive = row is not None and row.status == "running" and tx.alive(row.holder)
-    return acts.Found(False, row, alive, tx.now())
+    return tx.glance(act.tenant, act.key)
 
 
 def await_(tx: Tx, act: acts.Look, touched: Touched) -> acts.Found:
@@ -292,17 +290,16 @@ def applied(act: Any) -> None:
 
 def perform(tx: Tx, act: Any, touched: Touched) -> Any:
     """Apply one act."""
-    answer = _perform(tx, act, touched)
-    applied(act)
+    kind = type(act)
+    if kind is acts.Claim:
+        answer: Any = tx.claim([act])[0]
+    elif kind is acts.Settle:
+        answer = settle(tx, act, tx.settle([act])[0], touched)
+    else:
+        answer = _SCRIPTS[kind](tx, act, touched)
+    if _points.armed:
+        applied(act)
     return answer
-
-
-def _perform(tx: Tx, act: Any, touched: Touched) -> Any:
-    if isinstance(act, acts.Claim):
-        return tx.claim([act])[0]
-    if isinstance(act, acts.Settle):
-        return settle(tx, act, tx.settle([act])[0], touched)
-    return _SCRIPTS[type(act)](tx, act, touched)
 
 
 def perform_group(tx: Tx, group: Sequence[Any], touched: Touched) -> list[Any]:

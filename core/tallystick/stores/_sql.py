@@ -67,6 +67,20 @@ RETURNING {_OWN}""",
     # Read an effect and keep others from changing it until the transaction ends.
     "load": f"""
 SELECT {_ROW} FROM tallystick_effect e WHERE e.key = :key AND e.tenant = :tenant{{lock}}""",
+    # Read an effect, whether its holder lives, and the clock, in one go (PostgreSQL).
+    "glance": f"""
+SELECT {{now}}, e.status = 'running' AND {{alive}}, {_ROW}
+  FROM tallystick_effect e WHERE e.key = :key AND e.tenant = :tenant""",
+    # Insert an effect and read nothing else: for a workflow that was new a moment ago (PostgreSQL).
+    "claim_new": f"""
+INSERT INTO tallystick_effect (key, tenant, workflow, tool, call_id, guarantee, status, epoch,
+       attempt, holder, nonce, digest, shown, args, quorum, approval_until, facts, quiet,
+       key_lifetime, created_at, started_at, changed_at, events, awaited, scope, twin)
+SELECT :key, :tenant, :workflow, :tool, :call_id, :guarantee, 'running', 1, 1, :holder, :nonce,
+       :digest, :shown, :args, :quorum, NULL, NULL, :quiet, :key_lifetime, {{now}}, {{now}},
+       {{now}}, 0, false, :scope, :twin
+ WHERE NOT {_HALTED.format(e=":", mode="")}
+    ON CONFLICT (key) DO NOTHING RETURNING created_at""",
     # Whether any halt forbids a new effect.
     "halted": f"SELECT {_HALTED.format(e=':', mode='')}",
     # The newest effect of the same tool and arguments in the same workflow, under another key.

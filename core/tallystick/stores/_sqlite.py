@@ -87,6 +87,19 @@ def network_filesystem(path: Path) -> str | None:
     return kind if kind in _NETWORK else None
 
 
+def path_of(url: sqlalchemy.URL) -> Path:
+    """The file that *url* names; InvalidUrl where it is none."""
+    name = url.database
+    if not name or ":memory:" in name or "memory" in url.query.get("mode", ""):
+        raise InvalidUrl(
+            "an in-memory SQLite database is another one for every connection; "
+            "use memory:// for a ledger that lives in this process"
+        )
+    if name.startswith("file:"):
+        raise InvalidUrl(f"{name} is a URI; give the path itself: sqlite:///ledger.db")
+    return Path(name).resolve()
+
+
 class SqliteTx(SqlTx):
     """One transaction on the file; the wall clock and lock files stand in for a server's."""
 
@@ -161,13 +174,7 @@ class SqliteStore:
         owned: bool = False,
         busy: float = 30.0,
     ) -> None:
-        name = engine.url.database
-        if not name or ":memory:" in name or "memory" in engine.url.query.get("mode", ""):
-            raise InvalidUrl(
-                "an in-memory SQLite database is another one for every connection; "
-                "use memory:// for a ledger that lives in this process"
-            )
-        self.path = Path(name).resolve()
+        self.path = path_of(engine.url)
         if (kind := network_filesystem(self.path)) is not None:
             raise InvalidUrl(
                 f"{self.path} is on a network file system ({kind}), where SQLite's locks cannot "

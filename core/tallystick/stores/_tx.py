@@ -183,6 +183,11 @@ class SqlTx:
     def await_(self, tenant: str, key: bytes) -> None:
         self.run("await", tenant=tenant, key=key)
 
+    def glance(self, tenant: str, key: bytes) -> Found:
+        row = self.look(tenant, key)
+        alive = row is not None and row.status == "running" and self.alive(row.holder)
+        return Found(False, row, alive, self.now())
+
     def find(self, act: Find) -> list[Row]:
         params: dict[str, Any] = {"tenant": act.tenant, "limit": act.limit}
         where = ""

@@ -16,7 +16,7 @@ from tallystick.stores import _scripts
 
 
 class Crashed(BaseException):
-    """The process died here, as far as its ledgers can tell. No ``Exception``: nothing catches it."""
+    """The process died here, as far as its ledgers can tell; no ``Exception`` that is caught."""
 
 
 def points() -> list[str]:

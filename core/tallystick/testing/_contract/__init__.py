@@ -6,6 +6,7 @@ from tallystick.testing._contract._acts import Acts
 from tallystick.testing._contract._approvals import Approvals
 from tallystick.testing._contract._audit import Audit
 from tallystick.testing._contract._calls import Calls
+from tallystick.testing._contract._conditions import Conditions
 from tallystick.testing._contract._deaths import Deaths
 from tallystick.testing._contract._guarantees import Guarantees
 from tallystick.testing._contract._halts import Halts
@@ -27,6 +28,7 @@ class StoreContract(
     Guarantees,
     Deaths,
     Approvals,
+    Conditions,
     Shown,
     Halts,
     Identity,

@@ -20,7 +20,7 @@ ASK = Policy(approval=True)
 def claim_again(row: Row, **other: Any) -> Claim:
     """The claim that inserted *row*, but for what is *other*."""
     named = {name: getattr(row, name) for name in Claim._fields if name in Row._fields}
-    rest = {"scope": b"", "twin": b"", "suspect": "run", "expires": None}
+    rest: dict[str, Any] = {"scope": b"", "twin": b"", "suspect": "run", "expires": None}
     return Claim(**{**rest, **named, **other})
 
 
@@ -165,8 +165,8 @@ class Acts(Contract):
         ledger = self.ledger()
         ledger.call("charge", self.tool("done").fn, ORDER, workflow="w")
         row = ledger.row(ledger.only().key)
-        by = {"key": row.key, "tenant": row.tenant, "actor": "late"}
-        again = {"epoch": 1, "expires": 1, "quorum": 1, "facts": None, "reason": ""}
+        by: dict[str, Any] = {"key": row.key, "tenant": row.tenant, "actor": "late"}
+        again: dict[str, Any] = {"epoch": 1, "expires": 1, "quorum": 1, "facts": None, "reason": ""}
         assert not ledger.apply(Release(nonce=row.nonce or b"", reason="", **by))
         assert ledger.apply(AskAgain(status="expired", **again, **by)) is None
         for act in (
@@ -181,7 +181,13 @@ class Acts(Contract):
         """Neither a stranger, nor an epoch that is over."""
         ledger = self.ledger()
         row = ledger.row(ledger.hold("charge", ORDER, workflow="w").key)
-        doubt = {"key": row.key, "tenant": row.tenant, "actor": "x", "error": None, "reason": "?"}
+        doubt: dict[str, Any] = {
+            "key": row.key,
+            "tenant": row.tenant,
+            "actor": "x",
+            "error": None,
+            "reason": "?",
+        }
         for epoch, nonce in ((1, None), (1, b"x" * 16), (2, row.nonce)):
             ledger.apply(Doubt(epoch=epoch, nonce=nonce, **doubt))
             assert ledger.row(row.key.hex()) == row

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from typing import Any
 
 from tallystick._acts import Release, Settle
 from tallystick._model import Guarantee, Row, Status
@@ -93,12 +94,8 @@ class Deaths(Contract):
         heirs = [self.ledger() for _ in range(3)]
         self.die(ledger)
         charge = self.tool("done")
-        calls = [
-            self.meanwhile(
-                lambda heir=heir: heir.call("charge", charge.fn, ORDER, workflow="w", policy=AGAIN)
-            )
-            for heir in heirs
-        ]
+        options = {"workflow": "w", "policy": AGAIN}
+        calls = [self.meanwhile(heir.call, "charge", charge.fn, ORDER, **options) for heir in heirs]
         assert [call.result(PATIENCE) for call in calls] == ["done"] * 3
         assert (charge.times, heirs[0].only().epoch) == (1, 2)
 
@@ -153,7 +150,12 @@ class Deaths(Contract):
         """A release needs the nonce of the claim."""
         ledger = self.ledger()
         row = ledger.row(ledger.hold("charge", ORDER, workflow="w").key)
-        act = {"key": row.key, "tenant": row.tenant, "actor": "x", "reason": "given back"}
+        act: dict[str, Any] = {
+            "key": row.key,
+            "tenant": row.tenant,
+            "actor": "x",
+            "reason": "given back",
+        }
         assert not ledger.apply(Release(nonce=b"x" * 16, **act))
         assert ledger.only().status is Status.RUNNING
         assert ledger.apply(Release(nonce=row.nonce or b"", **act))
@@ -169,7 +171,12 @@ class Deaths(Contract):
     def test_a_tool_that_outlasts_its_timeout_is_in_doubt_until_it_returns(self) -> None:
         """Its late outcome resolves the doubt by itself."""
         ledger, go = self.ledger(), threading.Event()
-        charge = self.tool(lambda order: go.wait(PATIENCE) and "at last", threaded=True)
+
+        def slow(order: str) -> str:
+            assert go.wait(PATIENCE), order
+            return "at last"
+
+        charge = self.tool(slow, threaded=True)
         with raises(EffectInDoubt):
             ledger.call("charge", charge.fn, ORDER, workflow="w", policy=Policy(timeout=0.1))
         assert ledger.inbox() == [("in_doubt", "charge")]

@@ -17,10 +17,14 @@ LIVES = Policy(guarantee=Guarantee.IDEMPOTENT, key_lifetime=HOUR)
 
 def reconciled(*answers: Any, quiet: float = HOUR, wait: float = 0) -> Policy:
     """A policy whose probe gives *answers*, one after the other."""
-    probe = Tool(*answers)
+    tool = Tool(*answers)
+
+    def probe(effect: Any) -> Any:
+        return tool.fn(effect=effect)
+
     return Policy(
         guarantee=Guarantee.RECONCILE,
-        probe=lambda effect: probe.fn(effect=effect),
+        probe=probe,
         quiet=quiet,
         wait=wait,
     )
@@ -93,7 +97,7 @@ class Guarantees(Contract):
     def test_a_repeat_that_did_not_happen_says_nothing_about_the_first_attempt(self) -> None:
         """So the doubt stays, and ends when the key does: in doubt, and not run again."""
         for n, repeated in enumerate((NotApplied("no", retryable=True), NotApplied("no"))):
-            args = {"n": n}
+            args: dict[str, Any] = {"n": n}
             charge = self.tool("charged", repeated, "charged twice")
             heir = self.cut_off(self.ledger(), charge, args, policy=LIVES)
             with raises(EffectInDoubt):

@@ -25,9 +25,9 @@ class Identity(Contract):
         before = len(ledger.effects())
         charge = self.tool("done")
         for options in calls:
-            call = {"args": {}, "workflow": f"w{before}", "tool": "charge", **options}
-            tool, args = call.pop("tool"), call.pop("args")
-            ledger.call(tool, charge.fn, args, policy=policy, **call)
+            call: dict[str, Any] = {"workflow": f"w{before}", "policy": policy, **options}
+            tool, args = call.pop("tool", "charge"), call.pop("args", {})
+            ledger.call(tool, charge.fn, args, **call)
         assert charge.times in (1, len(calls)), charge.seen
         assert len(ledger.effects()) == before + charge.times
         return charge.times == 1
@@ -109,7 +109,7 @@ class Identity(Contract):
             Policy(identity=lambda args: ["of", args["order"]]),
         ):
             charge = self.tool("done")
-            args = {"order": "A", "cents": Decimal(5)}
+            args: dict[str, Any] = {"order": "A", "cents": Decimal(5)}
             for _ in range(2):
                 ledger.call("charge", charge.fn, args, workflow="w", policy=policy)
             with raises(ArgumentsChanged) as caught:
@@ -139,7 +139,7 @@ class Identity(Contract):
         assert [item.kind for item in ledger.pending()] == ["suspect"]
         assert charge.times == 1
         ledger.approve(caught.error.key, by="ann")
-        options = {"workflow": "ask", "call_id": "c2", "policy": ask}
+        options: dict[str, Any] = {"workflow": "ask", "call_id": "c2", "policy": ask}
         assert ledger.call("charge", charge.fn, **options) == "second"
         assert ledger.pending() == []
 

@@ -108,7 +108,7 @@ class Moves(Contract):
         """A result, a run where one is allowed, or a typed error; never anything else."""
         ledger = self.ledger()
         for status in Status:
-            args = {"to": status.value}
+            args: dict[str, Any] = {"to": status.value}
             self._bring_to(ledger, status, args)
             policy = ASK if status in _ASKED else ONCE
             charge = self.tool("done")
@@ -142,7 +142,7 @@ class Moves(Contract):
     def test_a_doubt_that_was_resolved_as_not_happened_is_tried_again(self) -> None:
         """A person said that it did not happen, so the next call may perform it."""
         ledger = self.ledger()
-        args = {"order": "A"}
+        args: dict[str, Any] = {"order": "A"}
         key = self._bring_to(ledger, Status.IN_DOUBT, args)
         ledger.resolve(key, by="ann", failed="the bank has no trace of it")
         charge = self.tool("done")
@@ -153,7 +153,7 @@ class Moves(Contract):
         """What the person said that it returned is the recorded result, whatever its type."""
         ledger = self.ledger()
         for n, result in enumerate((None, 0, {"id": "ch_1"})):
-            args = {"n": n}
+            args: dict[str, Any] = {"n": n}
             with raises(EffectInDoubt) as caught:
                 ledger.call("charge", self.tool(ValueError("?")).fn, args, workflow="w")
             ledger.resolve(str(caught.error.key), by="ann", succeeded=result, reason="saw it")

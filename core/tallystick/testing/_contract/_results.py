@@ -47,7 +47,7 @@ class Results(Contract):
         """Every kind of value that the ledger can keep, in this ledger and in another."""
         ledger, other = self.ledger(), self.ledger()
         for n, value in enumerate(VALUES):
-            charge = self.tool(lambda n, value=value: value)
+            charge = self.tool(value)
             first = ledger.call("charge", charge.fn, {"n": n}, workflow="w")
             assert first is value
             for reader in (ledger, other):
@@ -89,7 +89,7 @@ class Results(Contract):
             items.append(99)
             return len(items)
 
-        given = {"items": [1]}
+        given: dict[str, Any] = {"items": [1]}
         charge = self.tool(greedy)
         assert ledger.call("charge", charge.fn, given, workflow="w") == 2
         assert given == {"items": [1]}

@@ -7,8 +7,8 @@ from typing import Any
 from tallystick._model import Status
 from tallystick._policy import Approval, Policy
 from tallystick.errors import ApprovalRequired, EffectInDoubt
-from tallystick.hooks import Details
-from tallystick.testing._contract._base import Contract, raises
+from tallystick.hooks import Details, Hook
+from tallystick.testing._contract._base import Contract, Faced, raises
 from tallystick.testing._crash import Crashed, crash_at
 
 SECRET = "hunter2-is-not-a-password"
@@ -23,7 +23,7 @@ class Shown(Contract):
         policy = Policy(volatile=("memo",))
         charge = self.tool("done")
         for memo in ("a", "b"):
-            args = {"order": "A", "memo": memo}
+            args: dict[str, Any] = {"order": "A", "memo": memo}
             assert ledger.call("charge", charge.fn, args, workflow="w", policy=policy) == "done"
         assert charge.seen == [{"order": "A", "memo": "a"}]
 
@@ -58,7 +58,7 @@ class Shown(Contract):
         ledger = self.ledger()
         policy = Policy(redact=("token",), approval=True)
         charge = self.tool(ValueError("no"))
-        args = {"order": "A", "token": SECRET}
+        args: dict[str, Any] = {"order": "A", "token": SECRET}
         with raises(ApprovalRequired) as caught:
             ledger.call("charge", charge.fn, args, workflow="w", policy=policy)
         assert caught.error.arguments == {"order": "A", "token": "[redacted]"}
@@ -75,7 +75,7 @@ class Shown(Contract):
         ledger = self.ledger()
         policy = Policy(redact=("token",), approval=True)
         charge = self.tool("done")
-        args = {"order": "A", "token": SECRET}
+        args: dict[str, Any] = {"order": "A", "token": SECRET}
         with raises(ApprovalRequired) as caught:
             ledger.call("charge", charge.fn, args, workflow="w", policy=policy)
         ledger.approve(caught.error.key, by="ann", args={"order": "B"})
@@ -88,11 +88,11 @@ class Shown(Contract):
         heard: list[Details] = []
         ledger = self.ledger(hooks=[heard.append])
         charge = self.tool("done")
-        for _ in range(2):
-            with raises(ApprovalRequired) as caught:
-                ledger.call("charge", charge.fn, workflow="w", policy=Policy(approval=True))
-        ledger.turn(60)
-        ledger.ledger._keeper.round()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        with raises(ApprovalRequired):
+            ledger.call("charge", charge.fn, workflow="w", policy=Policy(approval=True))
+        with raises(ApprovalRequired) as caught:
+            ledger.call("charge", charge.fn, workflow="w", policy=Policy(approval=True))
+        ledger.rounds()
         asked = [details for details in heard if details.kind == "approval_required"]
         assert [(d.key, d.tool, d.status) for d in asked] == [
             (caught.error.key, "charge", Status.PENDING.value)
@@ -145,15 +145,17 @@ class Shown(Contract):
             ledger.turn(61)
         assert len(heard) == 2
 
-    def _hear_again(self, ledger: Any, heard: list[Details], times: int) -> None:
+    def _hear_again(self, ledger: Faced, heard: list[Details], times: int) -> None:
         """Let the housekeeping go its rounds."""
-        ledger.turn(60)
-        keeper = ledger.ledger._keeper  # noqa: SLF001
         for _ in range(2):
-            keeper.round()
+            ledger.rounds()
         assert len(heard) >= times
         assert {details.kind for details in heard} == {"approval_required"}
 
 
-def _only_requests(heard: list[Details]) -> Any:
-    return lambda details: heard.append(details) if details.kind == "approval_required" else None
+def _only_requests(heard: list[Details]) -> Hook:
+    def hook(details: Details) -> None:
+        if details.kind == "approval_required":
+            heard.append(details)
+
+    return hook

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tallystick import _acts as acts
 from tallystick._policy import Policy
 from tallystick.errors import ApprovalRequired, EffectInDoubt, NotApplied, UnknownEffect
@@ -22,7 +24,7 @@ class Tenants(Contract):
         """Same workflow, same ids, same arguments."""
         acme, zeta = self._both()
         charge = self.tool("hers", "his")
-        options = {"workflow": "w", "call_id": "c1"}
+        options: dict[str, Any] = {"workflow": "w", "call_id": "c1"}
         assert [x.call("charge", charge.fn, ORDER, **options) for x in (acme, zeta)] == [
             "hers",
             "his",
@@ -62,19 +64,24 @@ class Tenants(Contract):
         """The store itself compares the tenant, whatever key it is given."""
         acme, zeta = self._both()
         row = acme.row(acme.hold("charge", ORDER, workflow="w").key)
-        place = {"key": row.key, "tenant": "zeta"}
-        by = {"by": "eve", "reason": "mine"}
+        place: dict[str, Any] = {"key": row.key, "tenant": "zeta"}
+        by: dict[str, Any] = {"by": "eve", "reason": "mine"}
         claimed = zeta.submit(claim_again(row, tenant="zeta"))
         assert (claimed.fresh, claimed.row) == (False, None)
         assert zeta.read(acts.Look(**place)).row is None
         assert zeta.read(acts.History(**place)) == []
         assert zeta.submit(outcome(row._replace(tenant="zeta"))).how == "fenced"
-        doubt = {"epoch": row.epoch, "nonce": row.nonce, "actor": "x", "error": None}
+        doubt: dict[str, Any] = {
+            "epoch": row.epoch,
+            "nonce": row.nonce,
+            "actor": "x",
+            "error": None,
+        }
         assert zeta.apply(acts.Doubt(reason="", **doubt, **place)) is None
         release = acts.Release(nonce=row.nonce or b"", actor="x", reason="", **place)
         assert not zeta.apply(release)
         assert zeta.apply(acts.Cancel(**by, **place)).row is None
-        decide = {"approve": True, "args": None, "args_digest": None, "shown": None}
+        decide: dict[str, Any] = {"approve": True, "args": None, "args_digest": None, "shown": None}
         assert zeta.apply(acts.Decide(**decide, **by, **place)).row is None
         assert zeta.apply(acts.Resolve(to="failed", kind="person", **by, **place)).row is None
         assert acme.row(row.key.hex()) == row

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import unittest
+from functools import partial
 from typing import Any
 
 from tallystick import _journal
@@ -46,8 +47,7 @@ class Waiting(Contract):
 
             return run(all_of_them())
         calls = [
-            self.meanwhile(lambda: ledger.ledger.call("charge", tool.fn, workflow=workflow))
-            for _ in range(times)
+            self.meanwhile(ledger.call, "charge", tool.fn, workflow=workflow) for _ in range(times)
         ]
         return [call.exception(PATIENCE) or call.result() for call in calls]
 
@@ -61,9 +61,13 @@ class Waiting(Contract):
     def test_different_calls_at_once_are_all_performed(self) -> None:
         """Each is its own."""
         ledger = self.ledger()
-        charge = self.tool(lambda n: n)
+
+        def echo(n: int) -> int:
+            return n
+
+        charge = self.tool(echo)
         calls = [
-            self.meanwhile(lambda n=n: ledger.call("charge", charge.fn, {"n": n}, workflow="w"))
+            self.meanwhile(ledger.call, "charge", charge.fn, {"n": n}, workflow="w")
             for n in range(12)
         ]
         assert [call.result(PATIENCE) for call in calls] == list(range(12))
@@ -79,7 +83,7 @@ class Waiting(Contract):
         leader, follower = self.ledger(), self.ledger()
         for n, (outcome, expected) in enumerate(outcomes):
             gate = Gate(outcome)
-            options = {"args": {"n": n}, "workflow": "w"}
+            options: dict[str, Any] = {"args": {"n": n}, "workflow": "w"}
             first = self._apart(leader, gate.tool, options)
             assert gate.entered.wait(PATIENCE)
             second = self._apart(follower, gate.tool, options)
@@ -90,7 +94,7 @@ class Waiting(Contract):
             assert gate.tool.times == 1
 
     def _apart(self, ledger: Faced, tool: Tool, options: dict[str, Any]) -> Any:
-        return self.meanwhile(lambda: ledger.call("charge", tool.fn, **options))
+        return self.meanwhile(ledger.call, "charge", tool.fn, **options)
 
     def test_a_follower_s_patience_ends(self) -> None:
         """The holder is alive and goes on; the caller is told to come again."""
@@ -113,7 +117,7 @@ class Waiting(Contract):
             leader.hold("charge", workflow=workflow, policy=policy)
             charge = self.tool("taken over")
             call = self._apart(follower, charge, {"workflow": workflow, "policy": policy})
-            self.eventually(lambda ledger=follower: _waits(ledger))
+            self.eventually(partial(_waits, follower))
             self.die(leader)
             got = call.exception(PATIENCE) or call.result()
             assert got == expected or isinstance(got, expected), got  # type: ignore[arg-type]
@@ -141,10 +145,10 @@ class Waiting(Contract):
     def test_a_claim_whose_caller_has_gone_is_given_back(self) -> None:
         """It was granted to nobody, and the tool never started: the next call performs it."""
         ledger = self.ledger()
-        if ledger.ledger._engine.store.immediate:  # noqa: SLF001
+        if ledger.engine.store.immediate:
             raise unittest.SkipTest("a store that answers at once cannot be left")
         charge = self.tool("done")
-        with _journal_of(ledger)._turn:  # noqa: SLF001 - nothing is written meanwhile
+        with ledger.engine.journal._turn:  # noqa: SLF001 - nothing is written meanwhile
             if self.awaiting:
                 run(self._cancel(ledger, charge))
             else:
@@ -156,7 +160,7 @@ class Waiting(Contract):
 
     async def _cancel(self, ledger: Faced, tool: Tool) -> None:
         task = asyncio.ensure_future(ledger.ledger.acall("charge", tool.fn, workflow="w"))
-        while _journal_of(ledger)._thread is None:  # noqa: SLF001, ASYNC110 - the claim waits
+        while ledger.engine.journal._thread is None:  # noqa: ASYNC110, SLF001 - until the claim waits
             await asyncio.sleep(0.005)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -224,12 +228,8 @@ class Waiting(Contract):
         assert ledger.inbox() == [("in_doubt", "charge")]
 
 
-def _journal_of(faced: Faced) -> _journal.Journal:
-    return faced.ledger._engine.journal  # noqa: SLF001
-
-
 def _waits(faced: Faced) -> bool:
-    return bool(faced.ledger._engine.waiters._by_key)  # noqa: SLF001
+    return bool(faced.engine.waiters._by_key)  # noqa: SLF001
 
 
 def _kinds(faced: Faced) -> list[str]:
