@@ -9,10 +9,10 @@ break a call: whatever it raises is logged and dropped.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from tallystick._model import Row
 
@@ -40,7 +40,12 @@ class Details:
     facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-Hook = Callable[[Details], AbstractContextManager[Any] | None]
+class Hook(Protocol):
+    """A listener: any callable of :class:`Details`; see the module for what it may return."""
+
+    def __call__(self, details: Details, /) -> AbstractContextManager[Any] | None:
+        """One moment in the life of an effect begins, or is a fact."""
+        ...
 
 
 class Hooks:
