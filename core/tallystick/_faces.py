@@ -59,6 +59,7 @@ class Engine:
     def __init__(self, store: Store, hooks: Hooks) -> None:
         self.store = store
         self.hooks = hooks
+        self.closed = False
         self.waiters = Waiters(store)
         self.journal = Journal(store, self.waiters.announce)
         #: keys of effects that were seen to have an outcome, the oldest first
@@ -70,6 +71,7 @@ class Engine:
 
     def close(self) -> None:
         """End everything that was started here, in the order that loses nothing."""
+        self.closed = True
         self.waiters.close()
         self.threads.shutdown(wait=False)
         self.errands.shutdown(wait=False)
@@ -123,6 +125,12 @@ class _Face:
         """Whether another process may be the one that changes *row*."""
         return row.status != "running" or row.holder != self._store.worker()
 
+    def _news(self, found: Found | None) -> Found | None:
+        """What a waiter was woken with; nothing at all when the ledger is being closed."""
+        if found is None and self._engine.closed:
+            raise LedgerClosed("this ledger was closed; open a new one")
+        return found
+
     def _glance(self, row: Row) -> Look:
         return Look(
             key=row.key, tenant=row.tenant, await_=not self._store.local and self._remote(row)
@@ -153,7 +161,7 @@ class Blocking(_Face):
         waiters.join(waiter, remote=remote)
         try:
             found = await (self.read if self._store.local else self.do)(self._glance(row))
-            return found if waiter.changed(found) else waiter.block(timeout)
+            return found if waiter.changed(found) else self._news(waiter.block(timeout))
         finally:
             waiters.leave(waiter, remote=remote)
 
@@ -227,9 +235,9 @@ class Awaiting(_Face):
     async def read(self, act: Act[A]) -> A:
         if self._store.local:
             return self._store.read(act)
-        return await self._errand(self._store.read, act)
+        return cast("A", await self._errand(self._store.read, act))
 
-    async def _errand(self, fn: Callable[..., T], *args: Any) -> T:
+    async def _errand(self, fn: Callable[..., Any], *args: Any) -> Any:
         try:
             running = self._engine.errands.submit(fn, *args)
         except RuntimeError as error:
@@ -246,7 +254,7 @@ class Awaiting(_Face):
         waiters.join(waiter, remote=remote)
         try:
             found = await (self.read if self._store.local else self.do)(self._glance(row))
-            return found if waiter.changed(found) else await waiter.wait(timeout)
+            return found if waiter.changed(found) else self._news(await waiter.wait(timeout))
         finally:
             waiters.leave(waiter, remote=remote)
 

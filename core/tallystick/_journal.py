@@ -13,15 +13,23 @@ import asyncio
 import logging
 import threading
 from _thread import allocate_lock
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from copy import copy
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from tallystick import _points
-from tallystick._acts import Claim, Found, Release, Start
+from tallystick._acts import Claim, Doubt, Found, Release, Settle, Start
 from tallystick._ports import AnyAct, Applied, Store
-from tallystick.errors import LedgerClosed, StoreBusy, StoreError, StoreUnavailable
+from tallystick.errors import (
+    LedgerClosed,
+    StoreBusy,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+)
 
 _log = logging.getLogger("tallystick")
 
@@ -29,6 +37,8 @@ _log = logging.getLogger("tallystick")
 GROUP = 512
 #: acts that may wait; beyond it a caller is refused at once
 QUEUE = 100_000
+#: what concerns a whole group: to try its acts one by one would only take longer
+_FOR_ALL = (StoreUnavailable, StoreBusy, StoreFull, LedgerClosed)
 #: seconds a blocking caller waits for its answer
 PATIENCE = 120.0
 
@@ -74,6 +84,7 @@ class Journal:
         self._closed = False
         self._broken: BaseException | None = None
         self._ended = False
+        self._owed: deque[AnyAct] = deque(maxlen=QUEUE)
 
     # -- callers ------------------------------------------------------------------------------
 
@@ -128,6 +139,16 @@ class Journal:
         else:
             self._enqueue(Ticket(act))
 
+    def pay(self) -> None:
+        """
+        Apply what is owed since the database did not answer; raises what it says now.
+
+        Outcomes that could not be recorded are recorded, and claims that nobody was told of are
+        given back, if they were made at all.
+        """
+        for _ in range(len(self._owed)):
+            self.submit(self._owed.popleft())  # owed again if this fails too
+
     def close(self, timeout: float = 30.0) -> None:
         """Apply what waits, then stop the writer; later acts are refused."""
         with self._starting:
@@ -158,6 +179,9 @@ class Journal:
             return None
         try:
             return self._committed((act,), self._store.attempt)
+        except StoreError:
+            self._owe(act)
+            raise
         except Exception:
             raise
         except BaseException:
@@ -183,7 +207,7 @@ class Journal:
             raise LedgerClosed("this ledger was closed; open a new one")
         if self._broken is not None:
             raise _died() from self._broken
-        if self._queue.qsize() >= QUEUE:
+        if self._queue.qsize() >= QUEUE and not isinstance(ticket.act, Settle | Doubt | Release):
             raise StoreBusy(f"{QUEUE:,} acts are waiting for the database; nothing was started")
         self._queue.put(ticket)
         if self._thread is None:
@@ -235,9 +259,8 @@ class Journal:
             with self._turn:
                 applied = self._committed(acts, self._store.apply)
         except BaseException as error:  # noqa: BLE001 - the error belongs to the waiters
-            if len(group) == 1:
-                group[0].error = error
-                self._deliver(group)
+            if len(group) == 1 or self._concerns_all(error):
+                self._fail(group, error)
             else:
                 for ticket in group:
                     self._apply([ticket])
@@ -246,6 +269,26 @@ class Journal:
             ticket.answer = answer
         self._deliver(group)
         self._tell(applied)
+
+    def _concerns_all(self, error: BaseException) -> bool:
+        """A file is busy for everybody; on a server one act may wait for somebody's row."""
+        one_row = isinstance(error, StoreBusy) and not self._store.local
+        return isinstance(error, _FOR_ALL) and not one_row
+
+    def _fail(self, group: list[Ticket], error: BaseException) -> None:
+        for ticket in group:
+            ticket.error = copy(error) if len(group) > 1 else error
+            ticket.error.__cause__ = error.__cause__
+            if isinstance(error, StoreError):
+                self._owe(ticket.act)
+        self._deliver(group)
+
+    def _owe(self, act: AnyAct) -> None:
+        """Remember what has to be done about an act of which nobody knows whether it was done."""
+        if isinstance(act, Claim | Start):
+            self._owed.append(_release(act, "its caller was told that the database did not answer"))
+        elif isinstance(act, Settle | Doubt | Release):
+            self._owed.append(act)
 
     def _tell(self, applied: Applied) -> None:
         if not applied.touched:
@@ -292,16 +335,8 @@ class Journal:
         """Release what was granted to a caller who no longer waits for it."""
         if not ticket.granted or not isinstance(ticket.act, Claim | Start):
             return
-        act = ticket.act
-        release = Release(
-            key=act.key,
-            tenant=act.tenant,
-            nonce=act.nonce,
-            actor=act.holder or "",
-            reason="its caller was cancelled before the tool started",
-        )
         try:
-            self.post(release)
+            self.post(_release(ticket.act, "its caller was cancelled before the tool started"))
         except StoreError:
             return  # the row stays with a worker that is about to be dead: in doubt, not lost
 
@@ -322,6 +357,12 @@ class Journal:
                 ticket.error = _died()
                 ticket.error.__cause__ = self._broken
         self._deliver(tickets)
+
+
+def _release(act: Claim | Start, reason: str) -> Release:
+    return Release(
+        key=act.key, tenant=act.tenant, nonce=act.nonce, actor=act.holder or "", reason=reason
+    )
 
 
 def _died() -> StoreUnavailable:

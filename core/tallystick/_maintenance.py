@@ -53,6 +53,7 @@ class Keeper:
         """One round of housekeeping."""
         store = self._engine.store
         store.beat()
+        self._engine.journal.pay()
         if store.read(Dead()):
             self._engine.journal.submit(Sweep(actor=store.worker(), dead=None))
         if self._engine.hooks.listening:

@@ -30,6 +30,7 @@ from tallystick._acts import (
 from tallystick._keys import hashed
 from tallystick._model import Guarantee, Row, Status
 from tallystick._policy import Policy
+from tallystick.errors import DamagedRecord
 
 GENESIS = b"\0" * 32
 #: the note of a repeated attempt: what became of an earlier one is not known either
@@ -72,7 +73,11 @@ def next_step(found: Found, digest: bytes, policy: Policy) -> Step:
         return Step.SUSPECT if found.twin is not None else Step.AGAIN
     if row.digest != digest:
         return Step.CHANGED
-    return _ROUTES[row.status](found, row, policy)
+    route = _ROUTES.get(row.status)
+    if route is None:
+        key = row.key.hex()
+        raise DamagedRecord(f"the record of {key[:12]} is damaged: {row.status!r}", key=key)
+    return route(found, row, policy)
 
 
 def _pending(found: Found, row: Row, policy: Policy) -> Step:

@@ -9,7 +9,7 @@ from tallystick._acts import EventRow
 from tallystick._codec import decode
 from tallystick._model import Effect, Event, Guarantee, InboxItem, Row, Status, at
 from tallystick._rules import runs
-from tallystick.errors import LedgerError
+from tallystick.errors import DamagedRecord, LedgerError
 
 
 def _value(text: str | None) -> Any:
@@ -22,8 +22,24 @@ def _value(text: str | None) -> Any:
         return json.loads(text)
 
 
+#: what reading values raises that nobody wrote
+_NONSENSE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
 def effect_of(row: Row) -> Effect:
-    """*row* as a user sees it."""
+    """*row* as a user sees it; DamagedRecord where it holds what nobody wrote."""
+    try:
+        return _effect_of(row)
+    except _NONSENSE as error:
+        key = row.key.hex()
+        raise DamagedRecord(
+            f"the record of {key[:12]} is damaged ({error}); restore the database, or "
+            "`tallystick verify` to see what else is",
+            key=key,
+        ) from error
+
+
+def _effect_of(row: Row) -> Effect:
     return Effect(
         key=row.key.hex(),
         tenant=row.tenant,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple, cast
 
 from tallystick._acts import Claim, Found
@@ -165,13 +165,16 @@ def hushed(text: str, call: Call) -> str:
 
 
 def _leaves(value: Any) -> Generator[Any]:
+    given: Any = value
     if isinstance(value, Mapping):
-        value = [*cast("Mapping[Any, Any]", value).keys(), *value.values()]
-    if isinstance(value, list | tuple | set | frozenset):
-        for item in cast("Iterable[Any]", value):
-            yield from _leaves(item)
+        parts: list[Any] = [*given.keys(), *given.values()]
+    elif isinstance(value, list | tuple | set | frozenset):
+        parts = [*given]
     else:
         yield value
+        return
+    for part in parts:
+        yield from _leaves(part)
 
 
 def seen(found: Found) -> Row:

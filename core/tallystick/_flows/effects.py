@@ -213,7 +213,14 @@ class Walk:
         return await self.claim()
 
     async def _halted(self, found: Found) -> Found:
+        self._tell("halted", found)
         raise await stops.halted(self.p, self.call)
+
+    def _tell(self, kind: str, found: Found, **facts: Any) -> None:
+        """Tell the hooks of a call for which nothing was recorded."""
+        if self.p.listening:
+            row = rules.fresh_row(claim_of(self.call, self.p.holder), found.now)
+            self.p.emit(kind, row._replace(status="", attempt=0), **facts)
 
     async def _changed(self, found: Found) -> Found:
         row = seen(found)
@@ -223,6 +230,7 @@ class Walk:
     async def _suspect(self, found: Found) -> Found:
         twin = found.twin
         assert twin is not None
+        self._tell("suspect", found, twin=twin.hex(), call_id=self.call.call_id)
         if self.call.policy.on_suspect == "ask":
             return await approvals.ask(
                 self.p,

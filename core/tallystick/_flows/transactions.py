@@ -87,7 +87,7 @@ class _Attempt:
         if step is not Step.START:
             return step, found
         row = seen(found)
-        if row.status == Status.APPROVED:
+        if row.status in (Status.APPROVED, Status.FAILED):  # a retry is bound to the same facts
             self._news = await approvals.changed(p, call, row)
             if self._news is not None:
                 return Step.DECISION, found
@@ -110,7 +110,8 @@ class _Attempt:
     async def elsewhere(self, walk: Walk, step: Step, found: Found, *, exclusive: bool) -> None:
         """Do what *step* says, outside of the transaction that was lent; or raise."""
         p, call = self.p, walk.call
-        if exclusive and step in _ELSEWHERE:
+        replayed = step is Step.SUSPECT and call.policy.on_suspect == "replay"
+        if exclusive and step in _ELSEWHERE and not replayed:
             waiting = step is Step.DECISION and found.row is not None and self._news is None
             raise stops.approval_required(call, seen(found)) if waiting else _locked_out(call)
         if self._news is not None:

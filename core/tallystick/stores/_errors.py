@@ -90,4 +90,5 @@ def _sqlite_kind(error: sqlite3.Error) -> type[StoreError] | None:
         return SchemaMismatch
     if isinstance(error, sqlite3.ProgrammingError) and "closed" in text:
         return StoreUnavailable
-    return StoreCorrupt if "malformed" in text else None
+    damaged = "malformed" in text or "decode to UTF-8" in text
+    return StoreCorrupt if damaged else None

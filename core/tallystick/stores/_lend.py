@@ -118,6 +118,8 @@ def lend(store: Lender, given: Any) -> Generator[LentHere]:
     lent = LentHere(store, db, given, exclusive=began is False)
     try:
         with given.begin_nested() as nested:  # a session's own: what the tool added goes with it
+            if isinstance(given, Session):
+                given.connection()  # a session sets its savepoint when it is first used
             yield lent
             if not lent.settled:
                 nested.rollback()  # and with it every lock on the effect's row
@@ -169,6 +171,8 @@ async def alend(store: Lender, given: Any) -> AsyncGenerator[LentThere]:
     lent = LentThere(store, db, given, exclusive=began is False)
     try:
         async with given.begin_nested() as nested:
+            if isinstance(given, AsyncSession):
+                db = await given.connection()
             yield lent
             if not lent.settled:
                 await nested.rollback()

@@ -137,7 +137,12 @@ class PostgresTx(SqlTx):
         return [matched.get(s.nonce) if first[s.nonce] is s else None for s in settles]
 
     def beat(self, worker: str) -> None:
-        self.run("beat", worker=worker, host=socket.gethostname(), pid=os.getpid())
+        self.register(worker, None)
+
+    def register(self, worker: str, first: int | None) -> int:
+        """A heartbeat; where the worker's rows begin, if need be (*first*) as it knows itself."""
+        place = {"host": socket.gethostname(), "pid": os.getpid()}
+        return int(self.run("beat", worker=worker, first=first, **place).fetchone()[0])
 
     def dead(self) -> list[str]:
         return [row[0] for row in self.run("dead").fetchall()]
@@ -190,8 +195,8 @@ class PostgresStore:
         self._writer: psycopg.Connection[Any] | None = None
         self._readers: deque[psycopg.Connection[Any]] = deque()
         self._young: dict[bytes, None] = {}
-        self._registered = False
-        self._beaten = 0.0
+        self._first: int | None = None
+        self._beaten = float("-inf")
         self._closed = False
 
     def connect(self) -> psycopg.Connection[Any]:
@@ -250,10 +255,8 @@ class PostgresStore:
         if self._writer is None or self._writer.closed:
             self._writer = self.connect()
         db = self._writer
-        if holding(acts) and not self._registered:
-            before = time.monotonic()
-            self._tx(db).beat(self._id)
-            self._registered, self._beaten = True, before
+        if holding(acts) and not self.lively():
+            self._register(self._tx(db))
         touched: list[tuple[bytes, bool]] = []
         answers: list[Any] = [None] * len(acts)
         order = sorted(range(len(acts)), key=lambda i: getattr(acts[i], "key", b""))
@@ -318,9 +321,19 @@ class PostgresStore:
             return _scripts.settle(self._tx(db), act, None, touched)
 
     def read(self, act: Act[A]) -> A:
-        with self._reader() as db:
-            answer: A = _scripts.answer(self._tx(db), act)
+        answer: A = self._ask(lambda tx: _scripts.answer(tx, act))
         return answer
+
+    def _ask(self, deed: Callable[[PostgresTx], A]) -> A:
+        """Idle connections may have been lost since they were used: then ask on a new one."""
+        try:
+            with self._reader() as db:
+                return deed(self._tx(db))
+        except StoreUnavailable:
+            while (idle := self._idle()) is not None:
+                idle.close()
+            with self._reader() as db:
+                return deed(self._tx(db))
 
     @contextmanager
     def _reader(self) -> Generator[psycopg.Connection[Any]]:
@@ -357,7 +370,7 @@ class PostgresStore:
 
     def lent(self, execute: Any) -> PostgresTx:
         """A transaction over a caller's own connection, which the caller commits."""
-        if not self._registered:
+        if not self.lively():
             self.beat()
         return PostgresTx(execute, self._lease, self.shift, self._id, self._young)
 
@@ -375,10 +388,16 @@ class PostgresStore:
 
     def beat(self) -> None:
         """Say that this worker lives, on a connection that no other work can block."""
+        self._ask(self._register)
+
+    def _register(self, tx: PostgresTx) -> None:
+        """
+        A heartbeat. Whoever was stopped so long that others may have forgotten it gives one before
+        it holds anything more, and is known again with all that it held.
+        """
         before = time.monotonic()
-        with self._reader() as db:
-            self._tx(db).beat(self._id)
-        self._registered, self._beaten = True, before
+        self._first = tx.register(self._id, self._first)
+        self._beaten = before
 
     def lively(self) -> bool:
         return time.monotonic() - self._beaten < self._lease / 1_500_000

@@ -151,12 +151,14 @@ DELETE FROM tallystick_halt
 SELECT tenant, tool, workflow, mode, actor, reason, at FROM tallystick_halt
  WHERE tenant IS NULL OR tenant = :tenant ORDER BY id""",
     # -- workers ------------------------------------------------------------------------------
-    # A worker lives; remember where its rows begin when it is new.
+    # A worker lives; remember where its rows begin when it is new, or was forgotten meanwhile.
     "beat": """
 INSERT INTO tallystick_worker (id, host, pid, started_at, last_seen, first_seq)
-SELECT :worker, :host, :pid, {now}, {now}, coalesce(max(seq), 0) FROM tallystick_effect
+SELECT :worker, :host, :pid, {now}, {now}, coalesce(CAST(:first AS BIGINT), max(seq), 0)
+  FROM tallystick_effect
  WHERE true
-    ON CONFLICT (id) DO UPDATE SET last_seen = excluded.last_seen""",
+    ON CONFLICT (id) DO UPDATE SET last_seen = excluded.last_seen
+RETURNING first_seq""",
     # All workers that are known.
     "workers": "SELECT id FROM tallystick_worker ORDER BY id",
     # Workers whose lease ran out (PostgreSQL).

@@ -37,6 +37,7 @@ from tallystick.errors import (
     InvalidUrl,
     LedgerClosed,
     LedgerError,
+    StoreCorrupt,
     StoreFull,
     StoreUnavailable,
 )
@@ -153,10 +154,10 @@ class SqliteTx(SqlTx):
         return None if found is None else found[0]
 
     def beat(self, worker: str) -> None:
-        self.run("beat", worker=worker, host=socket.gethostname(), pid=os.getpid())
+        self.run("beat", worker=worker, host=socket.gethostname(), pid=os.getpid(), first=None)
 
     def dead(self) -> list[str]:
-        known = [row[0] for row in self.run("workers").fetchall()]
+        known = [str(row[0]) for row in self.run("workers").fetchall()]
         return [worker for worker in known if not self._alive(worker)]
 
 
@@ -191,7 +192,9 @@ class SqliteStore:
             self._workers.mkdir(parents=True, exist_ok=True)
             # a new file is made; tables of another version are only touched when asked to
             _schema.ensure(engine, create=create or _schema.current(engine) is None)
-        except (sqlite3.Error, DBAPIError, OSError) as error:
+            # the log is switched on now: later a transaction that we were lent would be in the way
+            self._keep(self.connect(read_only=True))
+        except (sqlite3.Error, DBAPIError, OSError, UnicodeError) as error:
             raise _explained(error, self.path) from error
 
     def _reset(self) -> None:
@@ -396,4 +399,6 @@ def _explained(error: BaseException, path: Path) -> BaseException:
     if isinstance(error, OSError):
         kind = StoreFull if error.errno in _NO_ROOM else StoreUnavailable
         return kind(f"{path} cannot be used: {error}; nothing was started")
+    if isinstance(error, UnicodeError):
+        return StoreCorrupt(f"{path} is damaged: {error}; restore it from a backup")
     return translate(error)
