@@ -290,7 +290,7 @@ class Ledger(Desk):
         if connection is not None and policy.guarantee is not Guarantee.TRANSACTIONAL:
             raise InvalidPolicy("connection=… goes with Policy(guarantee=TRANSACTIONAL)")
         given: Mapping[str, Any] = {} if args is None else args
-        if type(given) is not dict and not is_a(given, Mapping):
+        if not is_a(given, (dict, Mapping)):
             raise InvalidCall(f"args={args!r}: give a mapping of argument names to values")
         shape = _binding.shape_of(fn)
         frozen = frozen_copy(_binding.bind(fn, shape, given) if bound else given)

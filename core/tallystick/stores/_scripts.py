@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from tallystick import _acts as acts
 from tallystick import _points
@@ -290,13 +290,12 @@ def applied(act: Any) -> None:
 
 def perform(tx: Tx, act: Any, touched: Touched) -> Any:
     """Apply one act."""
-    kind = type(act)
-    if kind is acts.Claim:
+    if type(act) is acts.Claim:
         answer: Any = tx.claim([act])[0]
-    elif kind is acts.Settle:
+    elif type(act) is acts.Settle:
         answer = settle(tx, act, tx.settle([act])[0], touched)
     else:
-        answer = _SCRIPTS[kind](tx, act, touched)
+        answer = _SCRIPTS[cast("type", type(act))](tx, act, touched)
     if _points.armed:
         applied(act)
     return answer
