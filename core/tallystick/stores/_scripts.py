@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any, cast
+from typing import Any
 
 from tallystick import _acts as acts
 from tallystick import _points
@@ -288,6 +288,11 @@ def applied(act: Any) -> None:
         _points.reach(f"{type(act).__name__}.applied")
 
 
+def script_of(act: object) -> Callable[[Tx, Any, Touched], Any]:
+    """The function that applies acts of this kind."""
+    return _SCRIPTS[type(act)]
+
+
 def perform(tx: Tx, act: Any, touched: Touched) -> Any:
     """Apply one act."""
     if type(act) is acts.Claim:
@@ -295,7 +300,7 @@ def perform(tx: Tx, act: Any, touched: Touched) -> Any:
     elif type(act) is acts.Settle:
         answer = settle(tx, act, tx.settle([act])[0], touched)
     else:
-        answer = _SCRIPTS[cast("type", type(act))](tx, act, touched)
+        answer = script_of(act)(tx, act, touched)
     if _points.armed:
         applied(act)
     return answer
