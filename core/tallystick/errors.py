@@ -121,8 +121,8 @@ class EffectError(LedgerError):
     """
     Something about one effect.
 
-    ``key`` is the effect's hex key (``None`` where none was made yet), ``tool`` and
-    ``workflow`` say which call it was.
+    ``key`` is the effect's hex key (empty where none was made yet), ``tool`` and ``workflow``
+    say which call it was.
     """
 
     def __init__(
@@ -134,9 +134,9 @@ class EffectError(LedgerError):
         workflow: str | None = None,
     ) -> None:
         super().__init__(message)
-        self.key = key
-        self.tool = tool
-        self.workflow = workflow
+        self.key = key or ""
+        self.tool = tool or ""
+        self.workflow = workflow or ""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _revive, (type(self), self.args, self.__dict__)
