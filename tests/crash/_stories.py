@@ -1,0 +1,273 @@
+"""The stories: together they take a ledger through every act that it has."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import copy_context
+from typing import Any
+
+from tallystick import Approval, ApprovalRequired, EffectInDoubt, Guarantee
+from tallystick._scope import Claimed
+from tallystick.errors import EffectStopped, StillRunning
+
+from ._stage import Stage, Story, quick_retry
+
+U, I, R, T, RO = (  # noqa: E741 - the guarantees as the design calls them
+    Guarantee.AT_MOST_ONCE,
+    Guarantee.IDEMPOTENT,
+    Guarantee.RECONCILE,
+    Guarantee.TRANSACTIONAL,
+    Guarantee.READ_ONLY,
+)
+EFFECTS = frozenset({U, I, R, T})
+KEPT = frozenset({U, I, R})
+
+
+def _approval(**options: Any) -> Callable[[Stage], Approval]:
+    def approval(stage: Stage) -> Approval:
+        return Approval(**options)
+
+    return approval
+
+
+async def _entered(stage: Stage, claim: Claimed) -> None:
+    """Take a claim in a context of its own, as another process has one."""
+    if stage.awaiting:
+        await asyncio.create_task(claim.__aenter__())
+    else:
+        copy_context().run(claim.__enter__)
+
+
+# -- preludes ---------------------------------------------------------------------------------
+
+
+async def _colleague_died(stage: Stage, *, having_done_it: bool) -> None:
+    """Another process claimed the same effect and was killed, before or after the effect."""
+    if not stage.once("colleague"):
+        return
+    other = await stage.colleague()
+    args = {"what": "A", "amount": 1}
+    claim = other.claim("charge", args, workflow="order", policy=stage.policy())
+    with suppress(EffectStopped):
+        await _entered(stage, claim)
+        if having_done_it:
+            await stage.effect(claim.key, f"{claim.key}#0")
+    await stage.bury(other)
+
+
+async def _died_before(stage: Stage) -> None:
+    await _colleague_died(stage, having_done_it=False)
+
+
+async def _died_after(stage: Stage) -> None:
+    await _colleague_died(stage, having_done_it=True)
+
+
+async def _died_and_was_swept(stage: Stage) -> None:
+    await _colleague_died(stage, having_done_it=True)
+    await stage.do("recover")
+
+
+async def _died_and_the_key_expired(stage: Stage) -> None:
+    await _colleague_died(stage, having_done_it=True)
+    if stage.once("expiry"):
+        await stage.later(1001)
+
+
+async def _colleague_works(stage: Stage) -> None:
+    """A living process performs it; we wait, in vain, and it is done."""
+    if not stage.once("colleague"):
+        return
+    other = await stage.colleague()
+    args = {"what": "A", "amount": 1}
+    policy = stage.policy().but(wait=0.01)
+    claim = other.claim("charge", args, workflow="order", policy=policy)
+    await _entered(stage, claim)
+    with suppress(StillRunning):
+        options = {"workflow": "order", "policy": policy}
+        await stage.do("call", "charge", stage.tool(), args, **options)
+    receipt = await stage.effect(claim.key, f"{claim.key}#0")
+    if stage.awaiting:
+        await claim.asucceed(receipt)
+    else:
+        claim.succeed(receipt)
+
+
+async def _halted(stage: Stage) -> None:
+    if stage.once("halt"):
+        await stage.do("halt", by="ann", reason="stop", tool="charge")
+
+
+async def _nobody_decides(stage: Stage) -> None:
+    if stage.once("silence"):
+        with suppress(ApprovalRequired):
+            await stage.call()
+        await stage.later(61)
+
+
+async def _approved_and_left(stage: Stage) -> None:
+    if stage.once("silence"):
+        try:
+            await stage.call()
+        except ApprovalRequired as asked:
+            await stage.decide(asked.key)
+        await stage.later(61)
+
+
+async def _the_price_changes(stage: Stage) -> None:
+    with suppress(EffectInDoubt):
+        try:
+            await stage.call()
+        except ApprovalRequired as asked:
+            await stage.decide(asked.key)
+    if stage.once("price"):
+        stage.log.saw("price")
+
+
+async def _nobody_heard(stage: Stage) -> None:
+    if stage.once("unheard"):
+        with suppress(ApprovalRequired):
+            await stage.call()
+        await stage.later(6)
+    stage.ledger._keeper.round()  # pyright: ignore[reportPrivateUsage]
+
+
+async def _once_before(stage: Stage) -> None:
+    """The same tool and arguments under another call id."""
+    if stage.once("twin"):
+        await stage.call(call_id="first")
+
+
+def _facts(stage: Stage) -> Approval:
+    return Approval(preconditions=lambda _args: {"price": stage.log.times("price")})
+
+
+# -- the stories ------------------------------------------------------------------------------
+
+STORIES: tuple[Story, ...] = (
+    Story(name="it succeeds"),
+    Story(name="it is refused", steps=("no",), ends=frozenset({"failed"})),
+    Story(name="it is refused at first", steps=("later", "do")),
+    Story(
+        name="it is tried again inside the call",
+        steps=("later", "later", "do"),
+        policy={"retry": quick_retry(3)},
+    ),
+    Story(name="it happens and raises", steps=("do, lose", "do")),
+    Story(name="it raises before it happens", steps=("lose", "do")),
+    Story(
+        name="it raises and is tried again inside the call",
+        steps=("do, lose", "lose", "do"),
+        policy={"retry": quick_retry(3)},
+    ),
+    Story(
+        name="the doubt is withdrawn",
+        steps=("do, lose",),
+        doubt="withdraw",
+        ends=frozenset({"cancelled"}),
+        guarantees=frozenset({U}),
+    ),
+    Story(name="a colleague died before", prelude=_died_before, guarantees=KEPT),
+    Story(name="a colleague died after", prelude=_died_after, guarantees=KEPT),
+    Story(
+        name="a colleague died and was swept", prelude=_died_and_was_swept, guarantees=KEPT | {RO}
+    ),
+    Story(
+        name="a colleague died and the key expired",
+        prelude=_died_and_the_key_expired,
+        guarantees=frozenset({I}),
+    ),
+    Story(name="a colleague is at it", prelude=_colleague_works, guarantees=KEPT),
+    Story(
+        name="the probe finds a conflict",
+        steps=("do, lose", "do"),
+        probe="conflict",
+        guarantees=frozenset({R}),
+    ),
+    Story(name="it is claimed by hand", by_hand=True, guarantees=KEPT | {RO}),
+    Story(
+        name="a hand leaves it open", by_hand=True, steps=("do, lose", "do"), guarantees=KEPT | {RO}
+    ),
+    Story(
+        name="a hand is refused",
+        by_hand=True,
+        steps=("no",),
+        ends=frozenset({"failed"}),
+        guarantees=KEPT | {RO},
+    ),
+    Story(name="it is halted", prelude=_halted),
+    Story(name="it is approved", approval=_approval(), guarantees=EFFECTS),
+    Story(
+        name="it is approved by two",
+        approval=_approval(quorum=2),
+        people=("ann", "bob"),
+        guarantees=EFFECTS,
+    ),
+    Story(
+        name="it is approved with other arguments",
+        approval=_approval(),
+        decision="edit",
+        guarantees=EFFECTS,
+    ),
+    Story(
+        name="it is approved and raises",
+        approval=_approval(),
+        steps=("do, lose", "do"),
+        guarantees=EFFECTS,
+    ),
+    Story(
+        name="it is denied",
+        approval=_approval(),
+        decision="no",
+        guarantees=EFFECTS,
+        ends=frozenset({"denied"}),
+    ),
+    Story(
+        name="it is withdrawn",
+        approval=_approval(),
+        decision="withdraw",
+        guarantees=EFFECTS,
+        ends=frozenset({"cancelled"}),
+    ),
+    Story(
+        name="nobody decides",
+        approval=_approval(expires=60),
+        prelude=_nobody_decides,
+        guarantees=EFFECTS,
+        ends=frozenset({"expired"}),
+        also=frozenset({"value"}),
+    ),
+    Story(
+        name="nobody decides and it is asked again",
+        prelude=_nobody_decides,
+        approval=_approval(expires=60, after_expiry="ask"),
+        guarantees=EFFECTS,
+    ),
+    Story(
+        name="the approval is not used in time",
+        prelude=_approved_and_left,
+        approval=_approval(expires=60),
+        guarantees=EFFECTS,
+        ends=frozenset({"expired"}),
+        also=frozenset({"value"}),
+    ),
+    Story(name="the facts change", approval=_facts, prelude=_the_price_changes, guarantees=EFFECTS),
+    Story(
+        name="the messenger is deaf",
+        approval=_approval(),
+        prelude=_nobody_heard,
+        deaf=True,
+        guarantees=EFFECTS,
+    ),
+    Story(
+        name="it looks like another",
+        prelude=_once_before,
+        policy={"on_suspect": "ask"},
+        call_id="second",
+        approval=None,
+        guarantees=KEPT,
+    ),
+    Story(name="an effect inside of it waits", steps=("inner",), guarantees=KEPT | {RO}),
+)

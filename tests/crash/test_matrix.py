@@ -1,0 +1,147 @@
+"""
+Every named crash point, five guarantees, three stores, both faces: enumerated, in one process.
+
+``TALLYSTICK_MATRIX=full`` cuts at every position on the databases too (some 25,000).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tallystick import Guarantee, LedgerError, _rules
+from tallystick import _acts as acts
+from tallystick._model import Row
+from tallystick.stores._memory import MemoryTx
+from tallystick.stores._scripts import _READS, _SCRIPTS  # pyright: ignore[reportPrivateUsage]
+from tallystick.testing import points
+
+from . import _stage
+from ._matrix import Place, chosen, cut, home, path, places, positions, stories
+from ._stage import Setting
+
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
+
+FULL = os.environ.get("TALLYSTICK_MATRIX") == "full"
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Generator[None]:  # pyright: ignore[reportUnusedFunction]
+    """The deaf messenger's failures are logged, each with its traceback."""
+    logging.disable(logging.ERROR)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def _silently(rule: Callable[..., Any], **changes: Any) -> Callable[..., Any]:
+    """*rule*, with a part of what it says left out."""
+
+    def faulty(*args: Any) -> Any:
+        change = rule(*args)
+        return replace(change, **changes) if isinstance(change, _rules.Change) else change
+
+    return faulty
+
+
+def _url(place: Place, request: pytest.FixtureRequest) -> str | None:
+    return str(request.getfixturevalue("empty_postgres")) if place.store == "postgres" else None
+
+
+@pytest.mark.parametrize("place", list(places()), ids=str)
+def test_every_story_keeps_its_promises_wherever_it_is_cut_off(
+    place: Place, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    count, found = 0, list[str]()
+    with home(place, tmp_path, _url(place, request)) as setting:
+        for story, position in chosen(setting, full=FULL):
+            count += 1
+            found += cut(setting, story, position)
+    print(f"{place}: {count} combinations")
+    assert not found, "\n".join(found)
+    assert count > 60
+
+
+@pytest.mark.parametrize("guarantee", [g for g in Guarantee if g is not Guarantee.TRANSACTIONAL])
+def test_every_story_keeps_its_promises_when_the_next_process_dies_too(
+    guarantee: Guarantee, tmp_path: Path
+) -> None:
+    chance, found = random.Random(guarantee), list[str]()
+    with home(Place("memory", "blocking", guarantee), tmp_path) as setting:
+        for story, first in chosen(setting):
+            if chance.random() < 0.4:
+                second = chance.choice(positions(path(setting, story, first)))
+                found += cut(setting, story, first, second)
+    assert not found, "\n".join(found)
+
+
+def _always(answer: Any) -> Callable[..., Any]:
+    def constant(*_: Any) -> Any:
+        return answer
+
+    return constant
+
+
+def _unwritten(_: object, settles: Sequence[object]) -> list[bool]:
+    return [False] * len(settles)
+
+
+_approve = _rules._approve  # pyright: ignore[reportPrivateUsage]
+
+FAULTS: dict[str, tuple[object, str, object]] = {
+    "a doubtful effect is repeated": (_rules, "repeatable", _always(True)),
+    "a doubt is kept from people": (_rules, "doubt", _silently(_rules.doubt, opens=None)),
+    "a doubt stays open": (_rules, "resolve", _silently(_rules.resolve, closes=())),
+    "an approval stays open": (_rules, "_approve", _silently(_approve, closes=())),
+    "an outcome is not written": (MemoryTx, "settle", _unwritten),
+    "nobody ever dies": (MemoryTx, "alive", _always(True)),
+    "everybody is dead": (MemoryTx, "alive", _always(False)),
+    "one vote is enough": (Row, "quorum", property(_always(1))),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_in_the_ledger_is_found(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(*FAULTS[fault])
+    monkeypatch.setattr(_stage, "WAIT", 0.05)
+    with home(Place("memory", "blocking", Guarantee.AT_MOST_ONCE), tmp_path) as setting:
+        assert _first_flaw(setting) is not None
+
+
+def _first_flaw(setting: Setting) -> object:
+    try:
+        for story, position in chosen(setting):
+            if found := cut(setting, story, position):
+                return found
+    except (AssertionError, LedgerError) as error:
+        return error
+    return None
+
+
+def test_no_named_point_is_left_out(
+    postgres_url: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    reached: set[str] = set()
+    for guarantee in (Guarantee.AT_MOST_ONCE, Guarantee.RECONCILE):
+        place = Place("postgres", "blocking", guarantee)
+        with home(place, tmp_path, _url(place, request)) as setting:
+            for story in stories(setting):
+                reached.update(path(setting, story))
+    assert set(points()) - reached == set()
+
+
+def test_every_act_that_can_change_something_has_its_points() -> None:
+    kinds: list[type] = acts.Act.__subclasses__()  # pyright: ignore[reportUnknownVariableType]
+    declared = {"Claim", "Settle", *(kind.__name__ for kind in kinds)}
+    reading = {kind.__name__ for kind in set(_READS) - set(_SCRIPTS)}
+    named = {point.partition(".")[0] for point in points()} - {"tool"}
+    assert declared - reading == named
+    assert not any(kind.__subclasses__() for kind in kinds)

@@ -1,0 +1,179 @@
+"""Every weakened predicate and state test against the plays: which of them survive?"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from types import CodeType
+from typing import Any, NamedTuple, Protocol
+
+import pytest
+
+from tallystick import _rules
+from tallystick.stores import _memory, _postgres, _scripts, _sqlite, _tx
+from tests.model._rigs import Bench
+from tests.mutation._probes import PROBES, Probe
+from tests.mutation._python import mutants as python_mutants
+from tests.mutation._python import place
+from tests.mutation._scene import Scene, Twin
+from tests.mutation._sql import SqlMutant, cuts, family, rewriting
+
+WORKERS = 2
+
+
+class Mutant(Protocol):
+    """A store with one guard less."""
+
+    @property
+    def store(self) -> str: ...
+
+    @property
+    def target(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    def applied(self) -> Any: ...
+
+
+class Trace(NamedTuple):
+    """What a play executes on a sound store: statements and functions."""
+
+    probe: Probe
+    statements: dict[str, str]
+    places: set[str]
+    seconds: float
+
+
+class Survivors(NamedTuple):
+    """What came of it."""
+
+    tried: int
+    alive: list[str]
+    killers: dict[str, str]
+
+
+def run(bench: Bench, kind: str, probes: Sequence[Probe]) -> None:
+    """Play several plays in one place; raises where one goes wrong."""
+    rig = bench.rig(kind, WORKERS)
+    model = Twin(rig)
+    try:
+        for n, probe in enumerate(probes):
+            probe.play(Scene(rig, model, f"tenant {n}"))
+    finally:
+        rig.close()
+
+
+def traces(bench: Bench, kind: str) -> list[Trace]:
+    """Play all of them on the sound store, and remember what each one executes."""
+    found: list[Trace] = []
+    for probe in PROBES:
+        if kind in probe.kinds:
+            statements: dict[str, str] = {}
+            places: set[str] = set()
+
+            def rewrite(sql: str, statements: dict[str, str] = statements) -> str:
+                statements.setdefault(family(sql), sql)
+                return sql
+
+            began = time.perf_counter()
+            with rewriting(rewrite), _listening(places):
+                run(bench, kind, [probe])
+            found.append(Trace(probe, statements, places, time.perf_counter() - began))
+    return sorted(found, key=lambda trace: trace.seconds)
+
+
+@contextmanager
+def _listening(places: set[str]) -> Generator[None]:
+    known: set[CodeType] = set()
+
+    def heard(frame: Any, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code not in known:
+            known.add(frame.f_code)
+            places.add(place(frame.f_code))
+
+    sys.setprofile(heard)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+
+def sql_mutants(kind: str, found: Sequence[Trace]) -> list[Mutant]:
+    """The mutants of every statement that the plays execute."""
+    statements = {name: sql for trace in found for name, sql in trace.statements.items()}
+    return [
+        SqlMutant(kind, name, number, sql)
+        for name, sql in sorted(statements.items())
+        for number in range(len(cuts(sql)))
+    ]
+
+
+def code_mutants(kind: str) -> list[Mutant]:
+    """The mutants of the rules and scripts (in memory), and of what each store adds."""
+    if kind == "memory":
+        return [
+            *python_mutants(kind, _rules),
+            *python_mutants(kind, _scripts),
+            *python_mutants(kind, _memory, "MemoryTx"),
+        ]
+    if kind == "sqlite":
+        own = python_mutants(kind, _sqlite, "SqliteTx")
+        return [*_common(kind, _sqlite.SqliteTx), *own]
+    own = python_mutants(kind, _postgres, "PostgresTx", "_found")
+    return [*_common(kind, _postgres.PostgresTx), *own]
+
+
+def _common(kind: str, own: type[_tx.SqlTx]) -> Iterator[Mutant]:
+    """Of what the SQL stores share, the part that this one does not say in its own way."""
+    for mutant in python_mutants(kind, _tx):
+        if mutant.function.__qualname__.removeprefix("SqlTx.") not in vars(own):
+            yield mutant
+
+
+def hunt(
+    bench: Bench,
+    kind: str,
+    mutants: Sequence[Mutant],
+    found: Sequence[Trace],
+    tell: Callable[[str], None] | None = None,
+) -> Survivors:
+    """Play what concerns each mutant until something goes wrong."""
+    alive: list[str] = []
+    killers: dict[str, str] = {}
+    good: Counter[tuple[str, str]] = Counter()
+    rig = bench.rig(kind, WORKERS)
+    for mutant in mutants:
+        rig = bench.renewed(rig)
+        here = mutant.target
+        probes = [t.probe for t in found if here in t.statements or here in t.places]
+        probes.sort(key=lambda probe: -good[here, probe.name])  # what has killed its like
+        killer = None
+        with mutant.applied():
+            model = Twin(rig)
+            for n, probe in enumerate(probes):
+                killer = _killed(probe, Scene(rig, model, f"tenant {n}"))
+                if killer is not None:
+                    break
+        if killer is None:
+            alive.append(mutant.name)
+        else:
+            killers[mutant.name] = killer
+            good[here, killer] += 1
+        if tell is not None:
+            tell(f"{killer or 'ALIVE':50} {mutant.name}")
+    rig.close()
+    return Survivors(len(mutants), alive, killers)
+
+
+def _killed(probe: Probe, scene: Scene) -> str | None:
+    try:
+        probe.play(scene)
+    except (Exception, pytest.fail.Exception) as error:
+        if "syntax error" in str(error):
+            raise
+        return probe.name
+    return None

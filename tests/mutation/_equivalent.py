@@ -1,0 +1,87 @@
+"""Mutants that are no other program: each with the reason why nothing can tell them apart."""
+
+from __future__ import annotations
+
+_SAID: dict[str, tuple[str, ...]] = {
+    "a row that is not there brings no change: the test is for the type checker": (
+        "memory | _scripts.start | before is None -> False",
+        "memory | _scripts.release | row is None -> False",
+        "memory | _scripts.lapse | row -> True (2)",
+        "memory | _scripts.ask_again | row -> True (2)",
+    ),
+    "without a listener a point does nothing; the test saves the call": (
+        "memory | _scripts.applied | _points.armed -> True",
+        "memory | _scripts.perform | _points.armed -> True",
+    ),
+    "an empty part of a group does nothing; the test saves the call": (
+        "memory | _scripts.perform_group | claims -> True",
+        "memory | _scripts.perform_group | settles -> True",
+    ),
+    "where no halt is in force none concerns the effect; the test saves the search": (
+        "memory | _memory.MemoryTx._claim | self._shelf.stops -> True",
+    ),
+    "only the newest twin is ever looked at": (
+        "memory | _memory.MemoryTx._claim | twins -> False (2)",
+    ),
+    "no round is later than the effect's own epoch": (
+        "memory | _memory.MemoryTx.votes | r <= row.epoch -> True",
+    ),
+    "awaiting what is awaited changes nothing; the test saves the write": (
+        "memory | _memory.MemoryTx.await_ | not row.awaited -> True",
+    ),
+    "an effect without events has an empty chain; the test saves the query": (
+        "sqlite | _tx.SqlTx.page | r.events -> True",
+        "postgres | _tx.SqlTx.page | r.events -> True",
+    ),
+    "nobody is nobody's heartbeat; the test saves the query": (
+        "postgres | _postgres.PostgresTx.alive | holder is not None -> True",
+    ),
+    "the plain insert is a shortcut: what it does not insert is claimed in full": (
+        "postgres | _postgres.PostgresTx._claim | plain and c.scope in self._young -> False",
+        "postgres | _postgres.PostgresTx._claim | plain -> False",
+        "postgres | _postgres.PostgresTx._claim | c.scope in self._young -> False",
+        "postgres | claim_new | (h.tenant IS NULL OR h.tenant = ?) -> true",
+        "postgres | claim_new | (h.tool IS NULL OR h.tool = ?) -> true",
+        "postgres | claim_new | (h.workflow IS NULL OR h.workflow = ?) -> true",
+    ),
+    "claimed in full, what was just inserted is found under its own nonce": (
+        "postgres | _postgres.PostgresTx._claim | created is not None -> False",
+    ),
+    "the statement for many also takes one": (
+        "postgres | _postgres.PostgresTx.settle | len(settles) == 1 -> False",
+    ),
+    "SQLite has no heartbeats: SqliteTx.start has looked at the lock file before": (
+        "sqlite | start | (e.status <> 'running' OR NOT ?) -> true",
+        "sqlite | start | e.status <> 'running' -> false",
+    ),
+    "this only narrows the search: whatever a worker holds it inserted or started": (
+        "sqlite | held | (e.seq >= (SELECT w.first_seq FROM tallystick …  = 'started')) -> true",
+        "sqlite | held | v.actor = ? -> true",
+        "sqlite | held | v.kind = 'started' -> true",
+        "postgres | held | (e.seq >= (SELECT w.first_seq FROM tallystick …  = 'started')) -> true",
+        "postgres | held | v.actor = ? -> true",
+        "postgres | held | v.kind = 'started' -> true",
+    ),
+    "SQLite takes the first worker's row, whose effects begin earliest of all": (
+        "sqlite | held | w.id = ? -> true",
+    ),
+    "a row under the claim's own key is a conflict by itself": (
+        "postgres | claim_one | t.key <> w.key -> true",
+        "postgres | claim_many | t.key <> w.key -> true",
+    ),
+    "the flag is read only where nothing was inserted and nothing found": (
+        "postgres | claim_one | e.key IS NULL -> true",
+        "postgres | claim_one | i.key IS NULL -> true",
+        "postgres | claim_many | e.key IS NULL -> true",
+        "postgres | claim_many | i.key IS NULL -> true",
+    ),
+    "a nonce belongs to one claim, and so to one key": (
+        "postgres | claim_one | i.key = w.key -> true",
+        "postgres | claim_many | i.key = w.key -> true",
+    ),
+    "of one claim one row is inserted: its own": (
+        "postgres | claim_one | i.nonce = w.nonce -> true",
+    ),
+}
+
+EQUIVALENT = {name: reason for reason, names in _SAID.items() for name in names}
