@@ -58,6 +58,10 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def _tenant(setting: Setting) -> str:
+    return setting.folder.name  # a test's own
+
+
 def _kill(setting: Setting, story: Story, point: str) -> subprocess.CompletedProcess[str]:
     told = {
         "store": setting.store,
@@ -66,7 +70,7 @@ def _kill(setting: Setting, story: Story, point: str) -> subprocess.CompletedPro
         "guarantee": setting.guarantee,
         "folder": str(setting.folder),
         "story": story.name,
-        "tenant": "acme",
+        "tenant": _tenant(setting),
     }
     return subprocess.run(
         [sys.executable, "-m", "tests.crash._agent", json.dumps(told)],
@@ -80,7 +84,7 @@ def _kill(setting: Setting, story: Story, point: str) -> subprocess.CompletedPro
 
 
 def _go_on(setting: Setting, story: Story) -> list[str]:
-    stage = Stage(setting, story, "acme")
+    stage = Stage(setting, story, _tenant(setting))
     stage.log.saw("died all")
     try:
         found = recovered(stage)

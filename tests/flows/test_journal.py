@@ -454,7 +454,7 @@ async def test_closing_writes_what_waits(place: Place) -> None:
 
 def run(verb: str, url: str) -> Any:
     """What a process does, and what it says at its end."""
-    command = [sys.executable, "-m", "tests.flows.process", verb, url]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.flows.process", verb, url]
     done = subprocess.run(
         command,
         check=False,

@@ -127,7 +127,8 @@ def main(test: Connection, verb: str, url: str, witness: Path, options: dict[str
     """Do it."""
     skew(options.pop("skew", 0.0))
     crash_at = options.pop("crash_at", None)
-    _points.arm(lambda reached: os._exit(137) if reached == crash_at else None)
+    if crash_at is not None:
+        _points.arm(lambda reached: os._exit(137) if reached == crash_at else None)
     hooks = [dying_hook] if options.pop("dies_when_told", False) else []
     with Ledger(url, lease=options.pop("lease"), hooks=hooks) as ledger:
         VERBS[verb](test, ledger, Witness(witness), **options)
