@@ -21,7 +21,9 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import psycopg
 import sqlalchemy
+from psycopg import sql
 
 from tallystick import Guarantee, Ledger, _points
 from tallystick.stores import _engine  # pyright: ignore[reportPrivateUsage]
@@ -85,9 +87,23 @@ def home(place: Place, folder: Path, postgres_url: str | None = None) -> Generat
             assert postgres_url is not None
             url, engine = postgres_url, _engine(postgres_url, "postgresql")
             stack.callback(engine.dispose)
+            stack.enter_context(_forgetful(postgres_url))
         if place.store != "memory":
             make_world(url)
         yield Setting(place.store, url, place.way, place.guarantee, folder, engine or url)
+
+
+@contextlib.contextmanager
+def _forgetful(url: str) -> Generator[None]:
+    """A database that does not wait for its disk: it is the processes that die here."""
+    name = sqlalchemy.make_url(url).database
+    assert name is not None
+    with psycopg.connect(url, autocommit=True) as admin:
+        database = sql.Identifier(name)
+        off = sql.SQL("ALTER DATABASE {} SET synchronous_commit = off")
+        admin.execute(off.format(database))
+        yield
+        admin.execute(sql.SQL("ALTER DATABASE {} RESET synchronous_commit").format(database))
 
 
 def stories(setting: Setting) -> list[Story]:
