@@ -294,6 +294,14 @@ class History(Act[list[Event]]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Chain(Act["list[EventRow]"]):
+    """Read a chain of events as it is stored, of an effect or of halts, for verification."""
+
+    key: bytes
+    tenant: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inbox(Act[list[InboxItem]]):
     """Read what a person must see, oldest first; ``unnotified`` only what nobody was told."""
 

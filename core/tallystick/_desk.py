@@ -6,7 +6,7 @@ from typing import Any
 
 from tallystick._acts import Halts
 from tallystick._faces import Awaiting, Blocking, run_sync
-from tallystick._flows import desk
+from tallystick._flows import desk, verifying
 from tallystick._flows.desk import UNSET
 from tallystick._model import Effect, Event, Halt, InboxItem, Status, Verification
 
@@ -297,9 +297,14 @@ class Desk:
         return await desk.recover(self._awaiting)
 
     def verify(self) -> Verification:
-        """Check the chain of events and the stored result of every effect of this tenant."""
-        return run_sync(desk.verify(self._blocking, self.tenant))
+        """
+        Check every stored result and every chain of events of this tenant.
+
+        Also the halts: each one in force has its event, and each event's halt is in force until
+        it was lifted. What was removed from the end of an effect's chain is noticed.
+        """
+        return run_sync(verifying.verify(self._blocking, self.tenant))
 
     async def averify(self) -> Verification:
         """As :meth:`verify`, awaited."""
-        return await desk.verify(self._awaiting, self.tenant)
+        return await verifying.verify(self._awaiting, self.tenant)

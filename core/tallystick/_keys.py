@@ -148,3 +148,8 @@ def _business(policy: Policy, args: Mapping[str, Any]) -> bytes:
             )
         return b"fields" + canonical({name: args[name] for name in identity})
     return b"custom" + canonical(identity(args) if identity is not None else None)
+
+
+def halts_chain(tenant: str | None) -> bytes:
+    """The key of the chain of events that records a tenant's halts."""
+    return hashed(VERSION, b"halts", (tenant or "").encode(), b"all" if tenant is None else b"one")

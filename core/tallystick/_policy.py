@@ -170,7 +170,8 @@ class Policy:
     ``key_lifetime``
         For ``IDEMPOTENT``: how long the downstream remembers a key, counted from the first claim.
     ``timeout``
-        Seconds one attempt may take; beyond it the outcome is unknown.
+        Seconds one attempt may take; beyond it the outcome is unknown. Refused for a blocking
+        ``TRANSACTIONAL`` tool, which cannot be left alone with a connection.
     ``wait``
         Seconds to wait for another holder of the same effect before ``StillRunning``.
     ``redact``

@@ -102,7 +102,9 @@ def _in_doubt(found: Found, row: Row, policy: Policy) -> Step:
 
 
 def _failed(found: Found, row: Row, policy: Policy) -> Step:
-    return Step.START if row.result_note == "retryable" else Step.FAILED
+    if row.result_note != "retryable":
+        return Step.FAILED
+    return Step.LAPSE if lapsed(row, found.now) else Step.START
 
 
 def _expired(found: Found, row: Row, policy: Policy) -> Step:
@@ -306,8 +308,16 @@ def outcome(act: Settle | Resolve) -> dict[str, Any]:
 
 
 def lapse(row: Row, actor: str, now: int) -> Change | None:
-    """The time for a decision, or for using one, is over."""
-    if row.status not in (Status.PENDING, Status.APPROVED) or not lapsed(row, now):
+    """
+    The time for a decision, or for using one, is over.
+
+    An attempt that did not happen has used nothing: what was approved waits for its next one. One
+    whose outcome is not known is not undone by the clock, and may still be repeated or resolved.
+    """
+    waits = row.status in (Status.PENDING, Status.APPROVED) or (
+        row.status == Status.FAILED and row.result_note == "retryable"
+    )
+    if not waits or not lapsed(row, now):
         return None
     return Change(
         columns={"status": Status.EXPIRED.value},

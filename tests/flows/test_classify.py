@@ -75,16 +75,20 @@ def nobody() -> str:
         return f"http://127.0.0.1:{probe.getsockname()[1]}/status/200"
 
 
+#: a busy machine may take long to connect; what answers does so at once
+PATIENCE = httpx.Timeout(0.3, connect=5.0)
+
+
 def with_httpx(url: str) -> object:
     """A request as httpx makes it."""
-    return httpx.post(url, timeout=0.3, trust_env=False).raise_for_status()
+    return httpx.post(url, timeout=PATIENCE, trust_env=False).raise_for_status()
 
 
 def with_httpx_async(url: str) -> object:
     """The same, awaited."""
 
     async def main() -> object:
-        async with httpx.AsyncClient(timeout=0.3, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False) as client:
             return (await client.post(url)).raise_for_status()
 
     return asyncio.run(main())
@@ -106,7 +110,7 @@ def with_requests(url: str) -> object:
     session = requests.Session()
     session.trust_env = False
     with session:
-        answer = session.post(url, timeout=0.3)
+        answer = session.post(url, timeout=(5.0, 0.3))
         answer.raise_for_status()
         return answer.content
 
@@ -116,7 +120,7 @@ def with_aiohttp(url: str) -> object:
     aiohttp: Any = pytest.importorskip("aiohttp")
 
     async def main() -> object:
-        limit = aiohttp.ClientTimeout(total=0.3)
+        limit = aiohttp.ClientTimeout(sock_connect=5.0, sock_read=0.3)
         async with aiohttp.ClientSession(timeout=limit) as session, session.post(url) as answer:
             answer.raise_for_status()
             return await answer.read()

@@ -139,6 +139,9 @@ def test_a_failure_that_can_be_retried_is_started_again() -> None:
         rules.next_step(found(a_row(status="failed", result_note="retryable")), DIGEST, Policy())
         is Step.START
     )
+    over = a_row(status="failed", result_note="retryable", approval_until=NOW)
+    assert rules.next_step(found(over), DIGEST, Policy()) is Step.LAPSE
+    assert rules.next_step(found(over._replace(result_note=None)), DIGEST, Policy()) is Step.FAILED
     assert rules.next_step(found(a_row(status="failed")), DIGEST, Policy()) is Step.FAILED
 
 
@@ -431,21 +434,27 @@ def test_evidence_is_not_unbounded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "until", "lapses"),
+    ("status", "note", "until", "lapses"),
     [
-        ("pending", NOW, True),
-        ("approved", NOW, True),
-        ("pending", NOW + 1, False),
-        ("pending", None, False),
-        ("running", NOW, False),
-        ("denied", NOW, False),
+        ("pending", None, NOW, True),
+        ("approved", None, NOW, True),
+        ("pending", None, NOW + 1, False),
+        ("pending", None, None, False),
+        ("running", None, NOW, False),
+        ("in_doubt", None, NOW, False),
+        ("denied", None, NOW, False),
+        ("failed", None, NOW, False),
+        ("failed", "retryable", NOW, True),
+        ("failed", "retryable", NOW + 1, False),
+        ("failed", "retryable", None, False),
     ],
 )
 def test_only_what_waits_for_a_decision_or_its_use_lapses(
-    status: str, until: int | None, lapses: bool
+    status: str, note: str | None, until: int | None, lapses: bool
 ) -> None:
-    """What runs has used its approval."""
-    change = rules.lapse(a_row(status=status, approval_until=until), "clock", NOW)
+    """What runs has used its approval; what did not happen has not."""
+    row = a_row(status=status, result_note=note, approval_until=until)
+    change = rules.lapse(row, "clock", NOW)
     assert (change is not None) is lapses
     if change is not None:
         assert (change.columns, change.detail) == ({"status": "expired"}, {"was": status})

@@ -35,6 +35,7 @@ from tallystick.errors import (
     ApprovalExpired,
     AsyncTool,
     CalledFromItself,
+    InvalidPolicy,
     StoreBusy,
     StoreError,
 )
@@ -403,6 +404,25 @@ async def test_each_face_has_its_own_connections(place: Place) -> None:
             lender.ledger.call(
                 "add", lambda: None, workflow="w", policy=TRANSACTIONAL, connection=given
             )
+    assert lender.ledger.effects() == []
+    await lender.close()
+
+
+@durable
+async def test_a_thread_with_a_connection_cannot_be_given_a_time(place: Place) -> None:
+    """Nobody could take the connection away from it; an awaited tool can be cancelled."""
+    policy = TRANSACTIONAL.but(timeout=0.05)
+    lender = Lender("async connection", place)
+    with pytest.raises(InvalidPolicy, match="statement_timeout"):
+        lender.ledger.call("add", lambda: None, workflow="w", policy=policy)
+    assert lender.ledger.effects() == []
+
+    async def slow() -> None:
+        await asyncio.sleep(5)
+
+    async with lender.lent() as given:
+        with pytest.raises(TimeoutError):
+            await lender.ledger.acall("add", slow, workflow="w", policy=policy, connection=given)
     assert lender.ledger.effects() == []
     await lender.close()
 

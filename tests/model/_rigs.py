@@ -20,7 +20,7 @@ import psycopg
 import sqlalchemy
 
 from tallystick import _acts as acts
-from tallystick._flows.desk import flaws
+from tallystick._flows.verifying import flaws
 from tallystick._model import Row
 from tallystick._ports import AnyAct, Store
 from tallystick.stores import open_store

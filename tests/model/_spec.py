@@ -187,7 +187,7 @@ def _start(world: World, e: Eff, act: acts.Start) -> tuple[Eff, Answer]:
         return e, found(world, e)
     if e.status == "running" and e.holder in world.living:
         return e, found(world, e)
-    if e.status == "approved" and e.due(world):
+    if e.status in ("approved", "failed") and e.due(world):
         return e, found(world, e)
     if world.forbids(e.tenant, e.tool, e.workflow, begun=e.attempt > 0):
         return e, HALTED
@@ -258,7 +258,8 @@ def _release(world: World, e: Eff, act: acts.Release) -> tuple[Eff, Answer]:
 
 
 def _expired(world: World, e: Eff, actor: str) -> Eff:
-    if e.status not in ("pending", "approved") or not e.due(world):
+    unused = e.status in ("pending", "approved") or (e.status, e.note) == ("failed", "retryable")
+    if not unused or not e.due(world):
         return e
     inbox = e.closed("approval", "suspect")
     return e.moved(world, "expired", actor, status="expired", inbox=inbox)
@@ -401,11 +402,16 @@ def next_step(world: World, e: Eff, guarantee: str, *, asks_again: bool) -> str:
         return "WAIT"
     if e.status in ("running", "in_doubt"):
         return _unknown(world, e, guarantee)
-    if e.status == "failed":
-        return "START" if e.note == "retryable" else "FAILED"
+    if (e.status, e.note) == ("failed", "retryable"):
+        return "LAPSE" if e.due(world) else "START"
     if e.status == "expired":
         return "ASK_AGAIN" if asks_again else "EXPIRED"
-    return {"succeeded": "REPLAY", "denied": "DENIED", "cancelled": "CANCELLED"}[e.status]
+    return {
+        "succeeded": "REPLAY",
+        "failed": "FAILED",
+        "denied": "DENIED",
+        "cancelled": "CANCELLED",
+    }[e.status]
 
 
 def _unknown(world: World, e: Eff, guarantee: str) -> str:

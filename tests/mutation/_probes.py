@@ -11,9 +11,8 @@ import pytest
 from tallystick import _acts as acts
 from tallystick import _points
 from tallystick import _rules as rules
-from tallystick._keys import scope_of
+from tallystick._keys import halts_chain, scope_of
 from tallystick.errors import DamagedRecord, LedgerError
-from tallystick.stores._scripts import halts_chain
 from tallystick.stores._tx import Overtaken, SqlTx
 from tests.model._rigs import key_of
 from tests.mutation._scene import ARGS, BANG, BOOM, EDIT, HOUR, SHOWN, Scene, policy_of
@@ -342,10 +341,13 @@ def a_halt_stops_what_it_concerns_and_nothing_else(s: Scene) -> None:
 
 @probe()
 def a_halt_is_the_reason_when_nothing_else_is(s: Scene) -> None:
-    """Also for what a dead worker left, and for what was approved long ago and failed since."""
-    s.approved("failed")
-    s.do(s.a_start("failed"))
-    s.do(s.a_settle("failed", "failed", note="retryable"))
+    """Also for what a dead worker left, and for what was approved long ago and in doubt since."""
+    s.failed("failed")
+    for name in ("doubtful", "abandoned"):
+        s.approved(name)
+    s.do(s.a_start("doubtful"))
+    s.do(s.a_doubt("doubtful"))
+    s.do(s.a_start("abandoned", 1))
     for name in ("late", "waiting"):
         s.approved(name)
     s.do(s.a_claim("dead", 1))
@@ -354,7 +356,8 @@ def a_halt_is_the_reason_when_nothing_else_is(s: Scene) -> None:
     s.turn(2 * HOUR)
     s.do(s.a_halt())
     s.do(s.a_start("dead"), told="halted")
-    s.do(s.a_start("failed"), told="halted")
+    for name in ("failed", "doubtful", "abandoned"):
+        s.do(s.a_start(name), told="halted")
     others: list[dict[str, Any]] = [{"epoch": 9}, {"shown": b"x" * 32}, {"status": "in_doubt"}]
     for seen in others:
         s.do(s.a_start("failed", **seen), told="found")
@@ -440,8 +443,14 @@ def a_start_needs_what_was_seen(s: Scene) -> None:
 
 @probe()
 def an_approval_is_used_in_time_and_once(s: Scene) -> None:
-    for name in ("in time", "late", "failed", "given back"):
+    for name in ("in time", "late", "failed", "given back", "abandoned", "doubtful", "final"):
         s.approved(name)
+    s.do(s.a_start("abandoned", 1), told="granted")
+    s.do(s.a_start("doubtful"), told="granted")
+    s.do(s.a_doubt("doubtful"))
+    s.do(s.a_start("final"), told="granted")
+    s.do(s.a_settle("final", "failed"))
+    s.crash(1)
     s.do(s.a_claim("unasked"))
     s.do(s.a_release("unasked"))
     s.do(s.a_start("in time"), told="granted")
@@ -455,13 +464,19 @@ def an_approval_is_used_in_time_and_once(s: Scene) -> None:
     s.steps("late")
     s.do(s.a_start("late"), told="found")
     s.do(s.a_start("given back"), told="found")
-    s.do(s.a_start("failed"), told="granted")
+    s.steps("failed")
+    s.do(s.a_start("failed"), told="found")
+    s.do(s.a_start("abandoned"), told="granted")
+    s.do(s.a_start("doubtful"), told="granted")
     s.do(s.a_start("unasked"), told="granted")
     s.do(s.a_settle("unasked", "failed", note="retryable"))
     s.do(s.a_start("unasked"), told="granted")
     s.do(acts.Lapse(**s.place("late"), actor="clock"))
     s.do(acts.Lapse(**s.place("unasked"), actor="clock"))
-    s.do(acts.Lapse(**s.place("failed"), actor="clock"))
+    for _ in range(2):
+        s.do(acts.Lapse(**s.place("failed"), actor="clock"))
+    s.do(acts.Lapse(**s.place("final"), actor="clock"))
+    assert (s.row("failed").status, s.row("final").status) == ("expired", "failed")
     s.do(acts.Lapse(**s.place("nowhere"), actor="clock"), told="nothing")
     s.do(acts.Lapse(**s.place("given back"), actor="clock"))
     s.do(s.a_start("given back", status="approved"), told="found")
@@ -508,11 +523,11 @@ def what_a_start_begins_is_on_record(s: Scene) -> None:
     assert begun.started_at is not None
     assert abs(begun.started_at - begun.changed_at) < SOON
     s.do(s.a_settle("a", "failed", note="retryable", error=BANG))
-    s.turn(HOUR)
+    s.turn(HOUR // 2)
     s.do(s.a_start("a", 1))
     row = s.row("a")
     assert (row.started_at, row.error, row.result_note) == (begun.started_at, None, None)
-    assert row.changed_at > begun.changed_at + HOUR - SOON
+    assert row.changed_at > begun.changed_at + HOUR // 2 - SOON
     history = s.rig.stores[0].read(acts.History(**s.place("a")))
     first, second = (e.detail for e in history if e.kind == "started")
     assert (first["from"], first["attempt"], "error" in first) == ("approved", 1, False)

@@ -62,12 +62,14 @@ def mutants(store: str, module: ModuleType, *names: str) -> Iterator[PythonMutan
     assert isinstance(first, ast.ImportFrom), "from __future__ import annotations"
     for statement in statements:
         part = ast.Module(body=[first, statement], type_ignores=[])
+        # compiled anew: what has run for a while is not told from its mutant by its code
+        sound = {c.co_qualname: c for c in _codes(compile(part, str(module.__file__), "exec"))}
         for path, node in list(_nodes(part, ())):
             for instead in (True, False):
                 code = _compiled(part, path, node, instead, str(module.__file__))
                 for inner in _codes(code):
                     function = functions.get(inner.co_qualname)
-                    if function is not None and _differs(function.__code__, inner):
+                    if function is not None and _differs(sound[inner.co_qualname], inner):
                         words = f"{' '.join(ast.unparse(node).split())} -> {instead}"
                         seen[inner.co_qualname, words] += 1
                         n = seen[inner.co_qualname, words]

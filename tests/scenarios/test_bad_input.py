@@ -120,12 +120,36 @@ def test_a_missing_driver_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatc
 
     def without(name: str, *args: Any, **options: Any) -> Any:
         if name.split(".", maxsplit=1)[0] == "psycopg":
-            raise ImportError(f"No module named {name!r}")
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return real(name, *args, **options)
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(DriverMissing, match=r'pip install "tallystick\[postgres\]"'):
         Ledger("postgresql://localhost/x")
+
+
+def test_an_import_that_fails_for_another_reason_is_not_called_a_missing_driver(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is raised as it is."""
+    monkeypatch.delitem(sys.modules, "tallystick.stores._postgres", raising=False)
+    monkeypatch.setitem(sys.modules, "tallystick.stores._listen", None)
+    with pytest.raises(ModuleNotFoundError, match="_listen"):
+        Ledger("postgresql://localhost/x")
+
+
+@pytest.mark.postgres
+def test_the_options_of_a_url_are_kept(empty_postgres: str) -> None:
+    """They come after the ledger's own, and win."""
+    with psycopg.connect(empty_postgres, autocommit=True) as db:
+        db.execute("DROP SCHEMA IF EXISTS apart CASCADE; CREATE SCHEMA apart")
+    url = sqlalchemy.make_url(empty_postgres).update_query_dict(
+        {"options": "-c search_path=apart -c lock_timeout=123"}
+    )
+    with Ledger(url.render_as_string(hide_password=False), create=True) as ledger:
+        ledger.call("charge", lambda: None, workflow="w")
+    with psycopg.connect(empty_postgres) as db:
+        assert db.execute("SELECT count(*) FROM apart.tallystick_effect").fetchone() == (1,)
 
 
 def test_a_server_that_is_not_there_is_unavailable() -> None:

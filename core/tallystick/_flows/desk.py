@@ -1,20 +1,16 @@
-"""What people and operators do: look, decide, resolve, stop, verify."""
+"""What people and operators do: look, decide, resolve, stop."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from typing import Any, NoReturn
 
 from tallystick import _acts as acts
-from tallystick import _rules as rules
-from tallystick._canonical import digest
-from tallystick._codec import decode, encode
+from tallystick._codec import encode
 from tallystick._flows import approvals
-from tallystick._flows.call import REDACTED
 from tallystick._keys import check_name
-from tallystick._model import Damage, Effect, Halt, Row, Status, Verification, at
+from tallystick._model import Effect, Halt, Status, at
 from tallystick._ports import Ports
 from tallystick._views import effect_of
 from tallystick.errors import (
@@ -22,7 +18,6 @@ from tallystick.errors import (
     InvalidCall,
     LedgerError,
     NotSerializable,
-    ResultTypeUnknown,
     UnknownEffect,
 )
 
@@ -240,59 +235,3 @@ async def recover(p: Ports) -> int:
         total += found
         if found == 0:
             return total
-
-
-async def verify(p: Ports, tenant: str) -> Verification:
-    """Check every chain of events and every stored result of this tenant."""
-    effects, events, damage, after = 0, 0, list[Damage](), 0
-    while True:
-        page = await p.read(acts.Page(tenant=tenant, after=after))
-        if not page:
-            break
-        for seq, row, chain in page:
-            after = seq
-            effects += 1
-            events += len(chain)
-            damage += [Damage(key=row.key.hex(), what=what) for what in flaws(row, chain)]
-    return Verification(effects=effects, events=events, damage=tuple(damage))
-
-
-def flaws(row: Row, chain: list[acts.EventRow]) -> list[str]:
-    """What is untrue about one effect's row and its chain of events."""
-    found: list[str] = []
-    if row.result is not None:
-        if hashlib.sha256(row.result.encode("utf-8", "replace")).digest() != row.result_digest:
-            found.append("the stored result does not match its digest")
-    if not _args_sound(row):
-        found.append("the recorded arguments do not match their digest")
-    if row.edited is not None and not _edit_sound(row, chain):
-        found.append("the edited arguments are not the ones that were approved")
-    previous = rules.GENESIS
-    for n, event in enumerate(chain, 1):
-        _, _, kind, actor, moment, epoch, detail, before, digest = event
-        expected = rules.event_hash(previous, row.key, n, kind, actor, moment, epoch, detail)
-        if event.n != n or before != previous or digest != expected:
-            found.append(f"the chain of events breaks at number {n}")
-            break
-        previous = digest
-    else:
-        if len(chain) != row.events or (row.head or rules.GENESIS) != previous:
-            found.append(f"{row.events} events were written, {len(chain)} are there")
-    return found
-
-
-def _args_sound(row: Row) -> bool:
-    """Whether the arguments are the ones that were hashed; true where that cannot be told."""
-    if REDACTED in row.args:
-        return True  # the hash covers what was never stored
-    try:
-        return digest(decode(row.args)) == row.shown
-    except ResultTypeUnknown:
-        return True  # a class that is not imported here
-    except LedgerError:
-        return False
-
-
-def _edit_sound(row: Row, chain: list[acts.EventRow]) -> bool:
-    said = [json.loads(e.detail) for e in chain if e.kind in {"voted", "approved"}]
-    return bool(said) and said[-1].get("digest") == rules.runs(row).hex()

@@ -21,7 +21,7 @@ from tallystick._flows.effects import REASONS, Walk, refuse_itself
 from tallystick._model import Row, Status
 from tallystick._ports import Lent, Ports
 from tallystick._rules import Step
-from tallystick.errors import EffectStopped, InvalidCall, StoreBusy
+from tallystick.errors import EffectStopped, InvalidCall, InvalidPolicy, StoreBusy
 
 _OURS = (Step.RUN, Step.START)
 #: these write outside of the lent transaction, or wait for somebody who does
@@ -35,6 +35,12 @@ _PASSES = 200
 async def transact(p: Ports, call: Call) -> Any:
     """The outcome of this call, performed inside a transaction or recorded by an earlier one."""
     refuse_itself(call)
+    if call.timeout is not None and not call.is_async:
+        raise InvalidPolicy(
+            f"Policy(timeout=…): {call.tool} is blocking and TRANSACTIONAL; a thread that uses a "
+            "connection cannot be left behind. Set the database's statement_timeout, or make the "
+            "tool async"
+        )
     walk = Walk(p, call)
     tries = passes = 0
     while passes < _PASSES:

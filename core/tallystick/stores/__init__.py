@@ -64,11 +64,15 @@ def _engine(url: str, scheme: str) -> sqlalchemy.Engine:
             return sqlalchemy.create_engine(
                 parsed.set(drivername="sqlite"), connect_args={"timeout": 30.0}
             )
+        asked = parsed.query.get("options", "")
+        options = " ".join([_OPTIONS, asked if isinstance(asked, str) else " ".join(asked)])
         return sqlalchemy.create_engine(
-            parsed.set(drivername="postgresql+psycopg"), connect_args={"options": _OPTIONS}
+            parsed.set(drivername="postgresql+psycopg"), connect_args={"options": options.strip()}
         )
     except ImportError as error:
-        raise _missing() from error
+        if (missing := _missing(error)) is None:
+            raise
+        raise missing from error
 
 
 def _on_engine(given: Any, *, create: bool, lease: float, owned: bool = False) -> Store:
@@ -101,7 +105,9 @@ def _of_its_kind(engine: sqlalchemy.Engine, *, create: bool, lease: float, owned
         try:
             from tallystick.stores._postgres import PostgresStore
         except ImportError as error:
-            raise _missing() from error
+            if (missing := _missing(error)) is None:
+                raise
+            raise missing from error
         return PostgresStore(engine, create=create, lease=lease, owned=owned)
     raise InvalidUrl(
         f"{_kind(engine)} is no store; give a URL, a SQLAlchemy Engine for SQLite or "
@@ -114,7 +120,10 @@ def _kind(value: Any) -> str:
     return f"an engine for {dialect}" if dialect else f"a {type(value).__name__}"
 
 
-def _missing() -> DriverMissing:
+def _missing(error: ImportError) -> DriverMissing | None:
+    """What *error* comes to where psycopg, or the libpq that it needs, is what is missing."""
+    if (error.name or "").partition(".")[0] != "psycopg" and "pq wrapper" not in str(error):
+        return None
     return DriverMissing(
         'PostgreSQL needs psycopg 3, which is not installed: pip install "tallystick[postgres]"'
     )

@@ -228,7 +228,7 @@ class MemoryTx:
         seen = row.status == act.status and row.epoch == act.epoch and row.shown == act.shown
         if not seen or (row.status == "running" and self.alive(row.holder)):
             return None
-        if row.status == "approved" and lapsed(row, self._now):
+        if row.status not in {"running", "in_doubt"} and lapsed(row, self._now):
             return None
         if self._stopped(row.tenant, row.tool, row.workflow, fresh=row.attempt == 0):
             return None

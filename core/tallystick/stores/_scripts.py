@@ -16,7 +16,7 @@ from typing import Any
 from tallystick import _acts as acts
 from tallystick import _points
 from tallystick import _rules as rules
-from tallystick._keys import VERSION, hashed
+from tallystick._keys import halts_chain
 from tallystick._model import Row
 from tallystick._ports import Tx
 from tallystick._views import effect_of, event_of, item_of
@@ -74,7 +74,8 @@ def _refused(tx: Tx, act: acts.Start, row: Row | None) -> acts.Found:
     alive = tx.alive(row.holder)
     as_seen = (row.status, row.epoch, row.shown) == (act.status, act.epoch, act.shown)
     free = row.status != "running" or not alive
-    if as_seen and free and not (row.status == "approved" and rules.lapsed(row, now)):
+    late = row.status not in ("running", "in_doubt") and rules.lapsed(row, now)
+    if as_seen and free and not late:
         return acts.Found(False, None, False, now, halted=True)
     return acts.Found(False, row, alive, now)
 
@@ -198,11 +199,6 @@ def lift_halt(tx: Tx, act: acts.LiftHalt, touched: Touched) -> int:
     return lifted
 
 
-def halts_chain(tenant: str | None) -> bytes:
-    """The key of the chain of events that records a tenant's halts."""
-    return hashed(VERSION, b"halts", (tenant or "").encode(), b"all" if tenant is None else b"one")
-
-
 def _tell(tx: Tx, tenant: str | None, kind: str, by: str, detail: dict[str, Any]) -> None:
     key = halts_chain(tenant)
     last = tx.last_event(key)
@@ -272,6 +268,7 @@ _READS: dict[type, Callable[[Tx, Any], Any]] = {
     acts.Look: look,
     acts.Find: lambda tx, act: [effect_of(row) for row in tx.find(act)],
     acts.History: lambda tx, act: [event_of(e) for e in tx.history(act.tenant, act.key)],
+    acts.Chain: lambda tx, act: tx.history(act.tenant, act.key),
     acts.Inbox: lambda tx, act: [
         item_of(*item) for item in tx.inbox(act.tenant, act.limit, unnotified=act.unnotified)
     ],

@@ -60,7 +60,8 @@ UPDATE tallystick_effect AS e
        result_note = CASE WHEN e.status IN ('running', 'in_doubt') THEN 'unsure' END
  WHERE e.key = :key AND e.tenant = :tenant AND e.status = :status AND e.epoch = :epoch
    AND e.shown = :shown
-   AND (e.status <> 'approved' OR e.approval_until IS NULL OR e.approval_until > {{now}})
+   AND (e.approval_until IS NULL OR e.approval_until > {{now}}
+        OR e.status IN ('running', 'in_doubt'))
    AND (e.status <> 'running' OR NOT {{alive}})
    AND NOT {_HALTED.format(e="e.", mode=" AND (h.mode = 'halt' OR e.attempt = 0)")}
 RETURNING {_OWN}""",

@@ -127,6 +127,19 @@ class Approvals(Asking):
             ledger.call("charge", charge.fn, ORDER, workflow="w", policy=ASK)
         assert (charge.times, ledger.only().status) == (0, "expired")
 
+    def test_an_approval_is_no_longer_used_when_a_retry_comes_after_its_time(self) -> None:
+        """What failed without effect waits like an approved one, and its approval ages."""
+        ledger = self.ledger()
+        ledger.approve(self._ask(ledger).key, by="ann")
+        tries = self.tool(NotApplied("busy", retryable=True))
+        with raises(NotApplied):
+            ledger.call("charge", tries.fn, ORDER, workflow="w", policy=ASK)
+        ledger.turn(HOUR + 1)
+        charge = self.tool("done")
+        with raises(ApprovalExpired):
+            ledger.call("charge", charge.fn, ORDER, workflow="w", policy=ASK)
+        assert (tries.times, charge.times, ledger.only().status) == (1, 0, "expired")
+
     def test_an_expired_effect_is_asked_for_again_where_the_policy_says_so(self) -> None:
         """That is a new round: what was approved before counts for nothing."""
         ledger = self.ledger()
