@@ -82,6 +82,7 @@ def _encodable(value: str) -> bool:
 
 
 @functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=4096)
 def scope_of(tenant: str, workflow: str) -> bytes:
     """Sixteen bytes that stand for a workflow in an index."""
     return hashed(VERSION, b"scope", tenant.encode(), workflow.encode())[:16]

@@ -17,8 +17,8 @@ from tallystick._acts import (
     Settled,
     Start,
 )
+from tallystick._changes import Vote
 from tallystick._model import Halt, Row
-from tallystick._rules import Vote
 
 T = TypeVar("T")
 A = TypeVar("A")

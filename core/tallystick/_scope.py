@@ -7,6 +7,7 @@ from contextvars import Token
 from types import TracebackType
 from typing import Any, Self
 
+from tallystick import _changes as changes
 from tallystick import _rules as rules
 from tallystick._acts import Doubt, Settle
 from tallystick._context import CURRENT, WORKFLOW, CurrentEffect
@@ -129,7 +130,7 @@ class Claimed:
         said = describe(raised, self._call)
         if row.result_note == rules.UNSURE:
             reason = "this attempt did not happen, but an earlier one may have"
-            return rules.left_open(row, row.holder or "", said, reason)
+            return changes.left_open(row, row.holder or "", said, reason)
         return Settle(
             key=row.key,
             tenant=row.tenant,
@@ -195,7 +196,7 @@ class Claimed:
             p.post(self._failure_of(row, error, verdict == "retryable"))
         else:
             reason = describe(error, self._call) if error else None
-            p.post(rules.left_open(row, p.holder, reason))
+            p.post(changes.left_open(row, p.holder, reason))
 
     def _failure_of(self, row: Row, error: BaseException, retryable: bool) -> Settle | Doubt:
         self._settled = False

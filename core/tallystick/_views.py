@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from tallystick._acts import EventRow
+from tallystick._changes import runs
 from tallystick._codec import decode
 from tallystick._model import Effect, Event, Guarantee, InboxItem, Row, Status, at
-from tallystick._rules import runs
 from tallystick.errors import DamagedRecord, LedgerError
 
 

@@ -40,7 +40,7 @@ FAULTS = [
     ("an outcome's status", '            or row.status != "running"\n', "", "late_settle_of_the_current"),
     ("an outcome's epoch", "or row.epoch != s.epoch", "", "outcome_needs"),
     ("an outcome's nonce", "or row.nonce != s.nonce", "", "outcome_needs"),
-    ("a result's digest", "result_digest=s.result_digest", "result_digest=None", "call_that_is_repeated"),
+    ("a result's digest", "settled_row(row, s, self._now)", "settled_row(row, s._replace(result_digest=None), self._now)", "call_that_is_repeated"),
     # starts
     ("a start's tenant", "if row is None or row.tenant != act.tenant:", "if row is None:", "nobody_starts"),
     ("a start's status", "row.status == act.status and row.epoch", "row.epoch", "start_needs_what"),

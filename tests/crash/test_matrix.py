@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tallystick import Guarantee, LedgerError, _rules
+from tallystick import Guarantee, LedgerError, _changes, _rules
 from tallystick import _acts as acts
 from tallystick._model import Row
 from tallystick.stores._memory import MemoryTx
@@ -45,7 +45,7 @@ def _silently(rule: Callable[..., Any], **changes: Any) -> Callable[..., Any]:
 
     def faulty(*args: Any) -> Any:
         change = rule(*args)
-        return replace(change, **changes) if isinstance(change, _rules.Change) else change
+        return replace(change, **changes) if isinstance(change, _changes.Change) else change
 
     return faulty
 
@@ -92,13 +92,13 @@ def _unwritten(_: object, settles: Sequence[object]) -> list[bool]:
     return [False] * len(settles)
 
 
-_approve = _rules._approve  # pyright: ignore[reportPrivateUsage]
+_approve = _changes._approve  # pyright: ignore[reportPrivateUsage]
 
 FAULTS: dict[str, tuple[object, str, object]] = {
     "a doubtful effect is repeated": (_rules, "repeatable", _always(True)),
-    "a doubt is kept from people": (_rules, "doubt", _silently(_rules.doubt, opens=None)),
-    "a doubt stays open": (_rules, "resolve", _silently(_rules.resolve, closes=())),
-    "an approval stays open": (_rules, "_approve", _silently(_approve, closes=())),
+    "a doubt is kept from people": (_changes, "doubt", _silently(_changes.doubt, opens=None)),
+    "a doubt stays open": (_changes, "resolve", _silently(_changes.resolve, closes=())),
+    "an approval stays open": (_changes, "_approve", _silently(_approve, closes=())),
     "an outcome is not written": (MemoryTx, "settle", _unwritten),
     "nobody ever dies": (MemoryTx, "alive", _always(True)),
     "everybody is dead": (MemoryTx, "alive", _always(False)),

@@ -10,9 +10,11 @@ import pytest
 
 from tallystick import Approval, Guarantee, Policy, ProbeAnswer, Status
 from tallystick import _acts as acts
+from tallystick import _changes as changes
 from tallystick import _rules as rules
+from tallystick._changes import Change, Vote
 from tallystick._model import Row
-from tallystick._rules import Change, Step, Vote
+from tallystick._rules import Step
 from tallystick.errors import DamagedRecord
 
 NOW = 1_000_000_000
@@ -223,7 +225,7 @@ def test_a_granted_claim_is_an_attempt_and_a_request_is_none() -> None:
 def test_each_field_of_an_event_is_under_its_hash() -> None:
     """Changing any of them changes the hash, and so does moving a letter to the next field."""
     base: dict[str, Any] = {
-        "previous": rules.GENESIS,
+        "previous": changes.GENESIS,
         "key": b"k",
         "n": 1,
         "kind": "ab",
@@ -245,18 +247,18 @@ def test_each_field_of_an_event_is_under_its_hash() -> None:
         base | {"n": 12, "at": 2},
         base | {"n": 1, "at": 22},
     ]
-    hashes = {rules.event_hash(**event) for event in [base, *others]}
+    hashes = {changes.event_hash(**event) for event in [base, *others]}
     assert len(hashes) == len(others) + 1
 
 
 def test_events_are_chained_to_the_head_of_their_row() -> None:
     """The first one to nothing, later ones to the one before."""
     change = Change(event="x", actor="ann", detail={"b": 1, "a": 2})
-    first = rules.chained(a_row(), change, NOW, 1)
-    assert (first.n, first.previous, first.detail) == (1, rules.GENESIS, '{"a":2,"b":1}')
-    second = rules.chained(a_row(events=1, head=first.hash), change, NOW, 2)
+    first = changes.chained(a_row(), change, NOW, 1)
+    assert (first.n, first.previous, first.detail) == (1, changes.GENESIS, '{"a":2,"b":1}')
+    second = changes.chained(a_row(events=1, head=first.hash), change, NOW, 2)
     assert (second.n, second.previous, second.epoch) == (2, first.hash, 2)
-    assert second.hash not in {first.hash, rules.GENESIS}
+    assert second.hash not in {first.hash, changes.GENESIS}
 
 
 # -- deeds --------------------------------------------------------------------------------------
@@ -264,23 +266,23 @@ def test_events_are_chained_to_the_head_of_their_row() -> None:
 
 def test_a_request_says_what_was_shown_and_why() -> None:
     """A reason only where there is one."""
-    plain = rules.asked("me", SHOWN, "approval", "", NOW)
+    plain = changes.asked("me", SHOWN, "approval", "", NOW)
     assert (plain.detail, plain.opens, plain.due) == ({"digest": SHOWN.hex()}, "approval", NOW)
-    suspect = rules.asked("me", SHOWN, "suspect", "again", None)
+    suspect = changes.asked("me", SHOWN, "suspect", "again", None)
     assert (suspect.detail["reason"], suspect.note, suspect.opens) == ("again", "again", "suspect")
 
 
 def test_a_start_says_what_was_before() -> None:
     """The status, the dead holder where it was running, and the error of the earlier attempt."""
     error = json.dumps({"type": "E", "message": "m"})
-    after_death = rules.started("me", a_row(holder="dead"), "again")
+    after_death = changes.started("me", a_row(holder="dead"), "again")
     assert after_death.detail == {
         "from": "running",
         "attempt": 2,
         "reason": "again",
         "from_holder": "dead",
     }
-    after_failure = rules.started("me", a_row(status="failed", error=error), "again")
+    after_failure = changes.started("me", a_row(status="failed", error=error), "again")
     assert after_failure.detail["error"] == {"type": "E", "message": "m"}
     assert "from_holder" not in after_failure.detail
     assert after_failure.closes == ("in_doubt", "conflict")
@@ -311,7 +313,7 @@ def test_a_doubt_is_its_holders_own_or_a_dead_ones(
     row: Row, doubt: acts.Doubt, alive: bool, taken: bool
 ) -> None:
     """Nobody puts in doubt what a live holder may know."""
-    change = rules.doubt(row, doubt, alive)
+    change = changes.doubt(row, doubt, alive)
     assert (change is not None) is taken
     if change is not None:
         assert change.columns == {"status": "in_doubt", "error": doubt.error}
@@ -321,14 +323,14 @@ def test_a_doubt_is_its_holders_own_or_a_dead_ones(
 
 def test_a_doubt_without_an_error_keeps_the_last_one() -> None:
     """A death explains nothing, so the error before it is still the best that is known."""
-    change = rules.doubt(a_row(error="{}"), a_doubt(error=None), False)
+    change = changes.doubt(a_row(error="{}"), a_doubt(error=None), False)
     assert change is not None
     assert change.columns["error"] == "{}"
 
 
 def test_a_reading_that_was_cut_off_is_no_doubt() -> None:
     """It has no effect; it may simply be made again, and nobody has to look."""
-    change = rules.doubt(a_row(guarantee="read_only"), a_doubt(), True)
+    change = changes.doubt(a_row(guarantee="read_only"), a_doubt(), True)
     assert change is not None
     assert (change.columns["status"], change.columns["result_note"]) == ("failed", "retryable")
     assert (change.event, change.opens) == ("abandoned", None)
@@ -336,10 +338,10 @@ def test_a_reading_that_was_cut_off_is_no_doubt() -> None:
 
 def test_a_claim_that_is_left_without_a_word_is_a_doubt() -> None:
     """Its own, with the reason that is given, or the usual one."""
-    left = rules.left_open(a_row(), "me", None)
+    left = changes.left_open(a_row(), "me", None)
     assert (left.nonce, left.epoch, left.actor) == (NONCE, 1, "me")
     assert "without saying" in left.reason
-    assert rules.left_open(a_row(), "me", "{}", "because").reason == "because"
+    assert changes.left_open(a_row(), "me", "{}", "because").reason == "because"
 
 
 def a_release(**changes: Any) -> acts.Release:
@@ -357,14 +359,14 @@ def a_release(**changes: Any) -> acts.Release:
 
 def test_a_claim_given_back_may_start_again() -> None:
     """Nothing failed; but a repeated attempt leaves the doubt about the earlier one."""
-    change = rules.release(a_row(), a_release())
+    change = changes.release(a_row(), a_release())
     assert change is not None
     assert (change.columns, change.event, change.opens) == (
         {"status": "approved"},
         "released",
         None,
     )
-    unsure = rules.release(a_row(result_note=rules.UNSURE), a_release())
+    unsure = changes.release(a_row(result_note=rules.UNSURE), a_release())
     assert unsure is not None
     assert (unsure.columns, unsure.opens) == ({"status": "in_doubt"}, "in_doubt")
     assert "an earlier attempt may have happened" in unsure.note
@@ -372,8 +374,8 @@ def test_a_claim_given_back_may_start_again() -> None:
 
 def test_only_the_holder_gives_a_claim_back() -> None:
     """And only while it runs."""
-    assert rules.release(a_row(), a_release(nonce=b"other")) is None
-    assert rules.release(a_row(status="succeeded"), a_release()) is None
+    assert changes.release(a_row(), a_release(nonce=b"other")) is None
+    assert changes.release(a_row(status="succeeded"), a_release()) is None
 
 
 def a_settle(**changes: Any) -> acts.Settle:
@@ -393,7 +395,7 @@ def a_settle(**changes: Any) -> acts.Settle:
 
 def test_a_late_outcome_by_the_same_holder_resolves_the_doubt() -> None:
     """It is the best news there can be."""
-    change = rules.settle_late(a_row(status="in_doubt"), a_settle())
+    change = changes.settle_late(a_row(status="in_doubt"), a_settle())
     assert change.event == "settled_late"
     assert change.columns["status"] == "succeeded"
     assert (change.columns["result"], change.columns["result_digest"]) == ('"x"', b"r" * 32)
@@ -412,7 +414,7 @@ def test_a_late_outcome_by_the_same_holder_resolves_the_doubt() -> None:
 )
 def test_every_other_late_outcome_is_only_observed(row: Row, settle: acts.Settle) -> None:
     """It changes no column, and is kept as evidence."""
-    change = rules.settle_late(row, settle)
+    change = changes.settle_late(row, settle)
     assert (change.event, change.columns, change.closes) == ("observed", {}, ())
     assert change.detail["result_digest"] == (b"r" * 32).hex()
     assert change.detail["result"] == '"x"'
@@ -421,15 +423,15 @@ def test_every_other_late_outcome_is_only_observed(row: Row, settle: acts.Settle
 def test_evidence_is_not_unbounded() -> None:
     """A long result is kept as its digest, an error in full, and what is not there not at all."""
     row = a_row(status="succeeded")
-    long = rules.settle_late(row, a_settle(result="x" * (rules.EVIDENCE + 1))).detail
+    long = changes.settle_late(row, a_settle(result="x" * (changes.EVIDENCE + 1))).detail
     assert "result" not in long
     assert "result_digest" in long
-    failed = rules.settle_late(
+    failed = changes.settle_late(
         row, a_settle(status="failed", result=None, result_digest=None, error='{"type":"E"}')
     ).detail
     assert failed["error"] == {"type": "E"}
     assert "result_digest" not in failed
-    unstored = rules.settle_late(row, a_settle(result=None)).detail
+    unstored = changes.settle_late(row, a_settle(result=None)).detail
     assert "result" not in unstored
 
 
@@ -454,7 +456,7 @@ def test_only_what_waits_for_a_decision_or_its_use_lapses(
 ) -> None:
     """What runs has used its approval; what did not happen has not."""
     row = a_row(status=status, result_note=note, approval_until=until)
-    change = rules.lapse(row, "clock", NOW)
+    change = changes.lapse(row, "clock", NOW)
     assert (change is not None) is lapses
     if change is not None:
         assert (change.columns, change.detail) == ({"status": "expired"}, {"was": status})
@@ -467,7 +469,7 @@ def test_asking_again_opens_a_new_round() -> None:
         key=b"k" * 32, tenant="default", epoch=1, status="expired", expires=5, quorum=2,
         facts="{}", actor="me", reason="again",
     )  # fmt: skip
-    change = rules.ask_again(a_row(status="expired", edited=EDITED), act, NOW)
+    change = changes.ask_again(a_row(status="expired", edited=EDITED), act, NOW)
     assert change is not None
     assert change.columns == {
         "status": "pending",
@@ -478,8 +480,8 @@ def test_asking_again_opens_a_new_round() -> None:
         "edited": None,
     }
     assert (change.opens, change.due) == ("approval", NOW + 5)
-    assert rules.ask_again(a_row(status="pending"), act, NOW) is None
-    assert rules.ask_again(a_row(status="expired", epoch=2), act, NOW) is None
+    assert changes.ask_again(a_row(status="pending"), act, NOW) is None
+    assert changes.ask_again(a_row(status="expired", epoch=2), act, NOW) is None
 
 
 def a_decision(**changes: Any) -> acts.Decide:
@@ -519,7 +521,7 @@ def test_decisions_that_change_nothing(
     row: Row, decision: acts.Decide, votes: list[Vote], refusal: str
 ) -> None:
     """Said before by the same person is no error; too late, or about something else, is one."""
-    answer = rules.decide(row, decision, votes, NOW)
+    answer = changes.decide(row, decision, votes, NOW)
     assert isinstance(answer, str)
     assert refusal in answer
     assert bool(answer) is bool(refusal)
@@ -527,7 +529,7 @@ def test_decisions_that_change_nothing(
 
 def test_a_denial_is_final_and_says_who_and_why() -> None:
     """It closes the request."""
-    change = rules.decide(PENDING, a_decision(approve=False, shown=SHOWN), [BOB], NOW)
+    change = changes.decide(PENDING, a_decision(approve=False, shown=SHOWN), [BOB], NOW)
     assert isinstance(change, Change)
     assert change.columns["status"] == "denied"
     assert json.loads(change.columns["error"]) == {"by": "ann", "reason": "fine"}
@@ -536,14 +538,14 @@ def test_a_denial_is_final_and_says_who_and_why() -> None:
 
 def test_an_approval_counts_towards_the_quorum() -> None:
     """The last vote that is needed approves; the ones before are recorded."""
-    alone = rules.decide(PENDING, a_decision(), [], NOW)
+    alone = changes.decide(PENDING, a_decision(), [], NOW)
     assert isinstance(alone, Change)
     assert (alone.event, alone.columns) == ("approved", {"status": "approved"})
     assert alone.detail["digest"] == SHOWN.hex()
-    first = rules.decide(PENDING._replace(quorum=2), a_decision(), [], NOW)
+    first = changes.decide(PENDING._replace(quorum=2), a_decision(), [], NOW)
     assert isinstance(first, Change)
     assert (first.event, first.columns, first.closes) == ("voted", {}, ())
-    second = rules.decide(PENDING._replace(quorum=2), a_decision(), [BOB], NOW)
+    second = changes.decide(PENDING._replace(quorum=2), a_decision(), [BOB], NOW)
     assert isinstance(second, Change)
     assert (second.event, second.detail["votes"]) == ("approved", 2)
 
@@ -551,18 +553,18 @@ def test_an_approval_counts_towards_the_quorum() -> None:
 def test_an_edit_is_what_is_approved() -> None:
     """The digest is the edited arguments', also for those who approve them later."""
     edit = a_decision(args=EDITED, args_digest=EDIT)
-    change = rules.decide(PENDING._replace(quorum=2), edit, [], NOW)
+    change = changes.decide(PENDING._replace(quorum=2), edit, [], NOW)
     assert isinstance(change, Change)
     assert change.columns == {"edited": EDITED}
     assert (change.detail["edited"], change.detail["digest"]) == (True, EDIT.hex())
     edited = PENDING._replace(quorum=2, edited=EDITED)
-    later = rules.decide(
+    later = changes.decide(
         edited, a_decision(by="bob", shown=EDIT), [Vote(by="ann", digest=EDIT)], NOW
     )
     assert isinstance(later, Change)
     assert later.detail["digest"] == EDIT.hex()
-    assert rules.bound(edited, a_decision()) == rules.runs(edited) == EDIT
-    assert rules.bound(PENDING, a_decision()) == rules.runs(PENDING) == SHOWN
+    assert changes.bound(edited, a_decision()) == changes.runs(edited) == EDIT
+    assert changes.bound(PENDING, a_decision()) == changes.runs(PENDING) == SHOWN
 
 
 def a_resolution(**changes: Any) -> acts.Resolve:
@@ -592,14 +594,14 @@ def test_resolutions_that_are_refused(
     row: Row, resolution: acts.Resolve, at: int, refusal: str
 ) -> None:
     """No doubt, another attempt, or a no that comes too early."""
-    answer = rules.resolve(row, resolution, at)
+    answer = changes.resolve(row, resolution, at)
     assert isinstance(answer, str)
     assert refusal in answer
 
 
 def test_a_yes_counts_at_once() -> None:
     """What happened cannot un-happen; the epoch moves on, so that no late outcome changes it."""
-    change = rules.resolve(DOUBTFUL._replace(error='{"type":"E"}'), a_resolution(epoch=1), NOW)
+    change = changes.resolve(DOUBTFUL._replace(error='{"type":"E"}'), a_resolution(epoch=1), NOW)
     assert isinstance(change, Change)
     assert (change.columns["status"], change.columns["epoch"]) == ("succeeded", 2)
     assert change.columns["result"] == '"x"'
@@ -611,12 +613,12 @@ def test_a_yes_counts_at_once() -> None:
 @pytest.mark.parametrize(("early", "at"), [(True, NOW), (False, NOW + 60 * SECOND)])
 def test_a_no_counts_after_the_quiet_period_or_when_told_to(early: bool, at: int) -> None:
     """Who said it and why is the recorded error."""
-    change = rules.resolve(DOUBTFUL, a_resolution(**NO, early=early), at)
+    change = changes.resolve(DOUBTFUL, a_resolution(**NO, early=early), at)
     assert isinstance(change, Change)
     assert (change.columns["status"], change.columns["result_note"]) == ("failed", "retryable")
     said = json.loads(change.columns["error"])
     assert (said["type"], said["by"], said["message"]) == ("person", "bob", "it is in the book")
-    own = rules.resolve(DOUBTFUL, a_resolution(**NO, early=True, error='{"type":"E"}'), at)
+    own = changes.resolve(DOUBTFUL, a_resolution(**NO, early=True, error='{"type":"E"}'), at)
     assert isinstance(own, Change)
     assert own.columns["error"] == '{"type":"E"}'
 
@@ -625,7 +627,7 @@ def test_a_no_counts_after_the_quiet_period_or_when_told_to(early: bool, at: int
 def test_only_what_does_not_run_can_be_withdrawn(status: Status) -> None:
     """Pending, approved or doubtful; everything else says what it is."""
     act = acts.Cancel(key=b"k" * 32, tenant="default", by="ann", reason="not needed")
-    change = rules.cancel(a_row(status=status.value), act)
+    change = changes.cancel(a_row(status=status.value), act)
     if status in {Status.PENDING, Status.APPROVED, Status.IN_DOUBT}:
         assert isinstance(change, Change)
         assert change.columns == {"status": "cancelled", "epoch": 2}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tallystick import Ledger
-from tallystick import _rules as rules
+from tallystick import _changes as changes
 from tallystick._acts import Chain, EventRow, Halts, Page
 from tallystick._flows.verifying import verify
 from tallystick._keys import halts_chain
@@ -81,10 +81,10 @@ class Busy:
         if isinstance(act, Chain):
             chain = self.chains.setdefault(act.key, [])
             n = len(chain) + 1
-            previous = chain[-1].hash if chain else rules.GENESIS
+            previous = chain[-1].hash if chain else changes.GENESIS
             detail = json.dumps({"tool": f"t{n}", "workflow": None, "reason": "busy"})
-            change = rules.Change(event="halt", actor="ann")
-            chain.append(rules.link(previous, act.key, n, change, 0, 0, detail))
+            change = changes.Change(event="halt", actor="ann")
+            chain.append(changes.link(previous, act.key, n, change, 0, 0, detail))
             return list(chain)
         assert isinstance(act, Page | Halts)
         return []

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import pytest
 
-from tallystick import _rules
+from tallystick import _changes, _rules
 from tallystick.stores import _memory, _postgres, _scripts, _sqlite, _tx
 from tests.model._rigs import Bench
 from tests.mutation._probes import PROBES, Probe
@@ -117,6 +117,7 @@ def code_mutants(kind: str) -> list[Mutant]:
     if kind == "memory":
         return [
             *python_mutants(kind, _rules),
+            *python_mutants(kind, _changes),
             *python_mutants(kind, _scripts),
             *python_mutants(kind, _memory, "MemoryTx"),
         ]

@@ -37,15 +37,27 @@ _SAID: dict[str, tuple[str, ...]] = {
         "postgres | _postgres.PostgresTx.alive | holder is not None -> True",
     ),
     "the plain insert is a shortcut: what it does not insert is claimed in full": (
-        "postgres | _postgres.PostgresTx._claim | plain and c.scope in self._young -> False",
-        "postgres | _postgres.PostgresTx._claim | plain -> False",
-        "postgres | _postgres.PostgresTx._claim | c.scope in self._young -> False",
-        "postgres | claim_new | (h.tenant IS NULL OR h.tenant = ?) -> true",
-        "postgres | claim_new | (h.tool IS NULL OR h.tool = ?) -> true",
-        "postgres | claim_new | (h.workflow IS NULL OR h.workflow = ?) -> true",
+        (
+            "postgres | _postgres.PostgresTx.claim | "
+            "all((_plain(c) and c.scope in self._young for c in claims)) -> False"
+        ),
+        "postgres | _postgres.PostgresTx.claim | _plain(c) -> False",
+        "postgres | _postgres.PostgresTx.claim | c.scope in self._young -> False",
+        "postgres | claim_new | (h.tenant IS NULL OR h.tenant = w.tenant) -> true",
+        "postgres | claim_new | (h.tool IS NULL OR h.tool = w.tool) -> true",
+        "postgres | claim_new | (h.workflow IS NULL OR h.workflow = w.workflow) -> true",
+        "postgres | claim_new_many | (h.tenant IS NULL OR h.tenant = w.tenant) -> true",
+        "postgres | claim_new_many | (h.tool IS NULL OR h.tool = w.tool) -> true",
+        "postgres | claim_new_many | (h.workflow IS NULL OR h.workflow = w.workflow) -> true",
     ),
     "claimed in full, what was just inserted is found under its own nonce": (
-        "postgres | _postgres.PostgresTx._claim | created is not None -> False",
+        "postgres | _postgres.PostgresTx.claim | c.nonce not in created -> True",
+    ),
+    "of no claims nothing is inserted; the test saves the statement": (
+        "postgres | _postgres.PostgresTx.claim | rest -> True",
+    ),
+    "the statement for many also takes one claim": (
+        "postgres | _postgres.PostgresTx._claimed | len(rows) == 1 -> False",
     ),
     "the statement for many also takes one": (
         "postgres | _postgres.PostgresTx.settle | len(settles) == 1 -> False",

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tallystick import _acts as acts
+from tallystick import _changes as changes
 from tallystick import _points
 from tallystick import _rules as rules
 from tallystick._keys import halts_chain, scope_of
@@ -142,8 +143,10 @@ def what_a_claim_inserts_is_what_it_said(s: Scene) -> None:
         names = [f"{name}{n}" for n in range(group)]
         who: dict[str, Any] = {"holder": s.rig.holder(1)}
         s.do(*(s.a_claim(n, status="pending", expires=HOUR, quorum=2, **who) for n in names))
-        s.do(*(s.a_claim(f"run{n}") for n in names))
+        for again in ("", " again"):  # in a workflow that is new, and in one that just was
+            s.do(*(s.a_claim(f"run{n}{again}", workflow=f"w{name}") for n in names))
         for n in names:
+            assert s.row(f"run{n} again").started_at is not None
             row, running = s.row(n), s.row(f"run{n}")
             assert (row.holder, row.started_at, row.attempt) == (None, None, 0)
             assert row.approval_until is not None
@@ -164,7 +167,7 @@ def another_tenant_has_nothing(s: Scene) -> None:
     s.doubtful("c")
     other: dict[str, Any] = {"tenant": f"not {s.tenant}"}
     s.do(s.a_claim("a", **other), told="again")
-    s.do(s.a_claim("a", **other), s.a_claim("d"))
+    s.do(s.a_claim("a", **other), s.a_claim("c", **other), s.a_claim("d"))
     s.do(s.a_start("c", **other), told="nothing")
     s.do(s.a_doubt("a", **other))
     s.do(s.a_release("a", **other))
@@ -405,7 +408,7 @@ def halts_leave_a_sound_chain(s: Scene) -> None:
         ("elsewhere", None),
     ):
         chain = s.rig.stores[0].read(acts.History(key=halts_chain(tenant), tenant=tenant))
-        previous = rules.GENESIS.hex()
+        previous = changes.GENESIS.hex()
         for n, event in enumerate(chain, 1):
             assert (event.n, event.previous) == (n, previous)
             previous = event.hash
@@ -632,7 +635,7 @@ def a_late_outcome_resolves_its_own_doubt(s: Scene) -> None:
 def what_comes_too_late_is_kept_as_evidence(s: Scene) -> None:
     s.doubtful("a")
     s.do(s.a_start("a"))
-    long, exact = json.dumps("x" * 5000), json.dumps("x" * (rules.EVIDENCE - 2))
+    long, exact = json.dumps("x" * 5000), json.dumps("x" * (changes.EVIDENCE - 2))
     lates: list[dict[str, Any]] = [
         {},
         {"result": long, "result_digest": key_of(long)},
@@ -899,8 +902,8 @@ def rules_say_no_to_what_cannot_be(s: Scene) -> None:
     """A running effect without a holder or a nonce: nobody is named, nobody is believed."""
     s.do(s.a_claim("a"))
     row = s.row("a")
-    assert rules.doubt(row._replace(nonce=None), s.a_doubt("a", nonce=None), alive=True) is None
-    assert "from_holder" not in rules.started("x", row._replace(holder=None), "why").detail
+    assert changes.doubt(row._replace(nonce=None), s.a_doubt("a", nonce=None), alive=True) is None
+    assert "from_holder" not in changes.started("x", row._replace(holder=None), "why").detail
 
 
 @probe("memory")

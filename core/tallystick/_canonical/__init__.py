@@ -62,7 +62,9 @@ def _holds_plain(kind: type[object], value: Any, depth: int) -> bool:
     if kind is dict:
         for key, item in value.items():
             # Among ASCII keys code points and UTF-16 code units sort alike.
-            if type(key) is not str or not key.isascii() or not _is_plain(item, depth):
+            if type(key) is not str or not key.isascii():
+                return False
+            if type(item) is not str and not _is_plain(item, depth):
                 return False
         return "$" not in value
     return (kind is list or kind is tuple) and all(_is_plain(item, depth) for item in value)

@@ -121,7 +121,7 @@ def _is_plain(value: object, depth: int) -> bool:
 def _holds_plain(kind: type[object], value: Any, depth: int) -> bool:
     if kind is dict:
         for key, item in value.items():
-            if type(key) is not str or not _is_plain(item, depth):
+            if type(key) is not str or not (type(item) is str or _is_plain(item, depth)):
                 return False
         return "$" not in value
     return kind is list and all(_is_plain(item, depth) for item in value)

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple, cast
 
 from tallystick._acts import Ask, AskAgain, Found, History, Look, Notified
 from tallystick._canonical import digest
+from tallystick._changes import runs
 from tallystick._codec import encode
 from tallystick._flows import stops
 from tallystick._flows.call import Call, claim_of, micros
 from tallystick._model import Row, Status
 from tallystick._policy import Approval, in_seconds
 from tallystick._ports import Ports
-from tallystick._rules import runs
 from tallystick.errors import AsyncTool, DamagedRecord
 
 

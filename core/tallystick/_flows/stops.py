@@ -8,11 +8,11 @@ import typing
 from typing import Any
 
 from tallystick._acts import Halts
+from tallystick._changes import runs
 from tallystick._codec import decode
 from tallystick._flows.call import Call
 from tallystick._model import Row
 from tallystick._ports import Ports
-from tallystick._rules import runs
 from tallystick.errors import (
     ApprovalDenied,
     ApprovalExpired,

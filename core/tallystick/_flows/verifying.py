@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 
 from tallystick import _acts as acts
-from tallystick import _rules as rules
+from tallystick import _changes as changes
 from tallystick._canonical import digest
 from tallystick._codec import decode
 from tallystick._flows.call import REDACTED
@@ -67,7 +67,7 @@ def flaws(row: Row, chain: Sequence[acts.EventRow]) -> list[str]:
     broken = _break(row.key, chain)
     if broken is not None:
         found.append(broken)
-    elif len(chain) != row.events or (row.head or rules.GENESIS) != _end(chain):
+    elif len(chain) != row.events or (row.head or changes.GENESIS) != _end(chain):
         found.append(f"{row.events} events were written, {len(chain)} are there")
     return found
 
@@ -93,10 +93,10 @@ def halt_flaws(
 
 def _break(key: bytes, chain: Sequence[acts.EventRow]) -> str | None:
     """Where a chain of events is not what was written."""
-    previous = rules.GENESIS
+    previous = changes.GENESIS
     for n, event in enumerate(chain, 1):
         _, _, kind, actor, moment, epoch, detail, before, hash_ = event
-        expected = rules.event_hash(previous, key, n, kind, actor, moment, epoch, detail)
+        expected = changes.event_hash(previous, key, n, kind, actor, moment, epoch, detail)
         if event.n != n or before != previous or hash_ != expected:
             return f"the chain of events breaks at number {n}"
         previous = hash_
@@ -104,7 +104,7 @@ def _break(key: bytes, chain: Sequence[acts.EventRow]) -> str | None:
 
 
 def _end(chain: Sequence[acts.EventRow]) -> bytes:
-    return chain[-1].hash if chain else rules.GENESIS
+    return chain[-1].hash if chain else changes.GENESIS
 
 
 def _args_sound(row: Row) -> bool:
@@ -121,4 +121,4 @@ def _args_sound(row: Row) -> bool:
 
 def _edit_sound(row: Row, chain: Sequence[acts.EventRow]) -> bool:
     said = [json.loads(e.detail) for e in chain if e.kind in {"voted", "approved"}]
-    return bool(said) and said[-1].get("digest") == rules.runs(row).hex()
+    return bool(said) and said[-1].get("digest") == changes.runs(row).hex()

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from tallystick._acts import Act, Claim, EventRow, Find, Found, Page, Settle, Start
+from tallystick._changes import Vote
 from tallystick._model import Halt, Row, at
 from tallystick._ports import AnyAct, Applied, Lent
-from tallystick._rules import UNSURE, Vote, fresh_row, lapsed
+from tallystick._rules import UNSURE, fresh_row, lapsed, settled_row
 from tallystick.errors import InvalidPolicy, LedgerClosed
 from tallystick.stores import _scripts
 from tallystick.stores._clock import wall_micros
@@ -210,15 +211,7 @@ class MemoryTx:
             or row.nonce != s.nonce
         ):
             return None
-        after = row._replace(
-            status=s.status,
-            result=s.result,
-            result_digest=s.result_digest,
-            result_note=s.note,
-            error=s.error,
-            changed_at=self._now,
-        )
-        self._put(self._shelf.rows, s.key, after)
+        self._put(self._shelf.rows, s.key, settled_row(row, s, self._now))
         return row.awaited
 
     def start(self, act: Start) -> Row | None:

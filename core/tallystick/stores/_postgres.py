@@ -34,9 +34,11 @@ from tallystick.stores._listen import CHANNEL, Listener
 from tallystick.stores._sql import (
     CLAIM_FIELDS,
     CLAIM_MANY,
+    CLAIM_NEW,
     POSTGRES,
     SETTLE_FIELDS,
     SETTLE_MANY,
+    array,
     single,
     unnest,
 )
@@ -55,6 +57,8 @@ _STATEMENTS = {
     **POSTGRES.statements(),
     "claim_one": POSTGRES.say(CLAIM_MANY, want=single(CLAIM_FIELDS)),
     "claim_many": POSTGRES.say(CLAIM_MANY, want=unnest(CLAIM_FIELDS)),
+    "claim_new": POSTGRES.say(CLAIM_NEW, want=single(CLAIM_FIELDS)),
+    "claim_new_many": POSTGRES.say(CLAIM_NEW, want=unnest(CLAIM_FIELDS)),
     "settle_many": POSTGRES.say(SETTLE_MANY, want=unnest(SETTLE_FIELDS)),
     "clock": POSTGRES.say("SELECT {now}"),
     "publish": "SELECT pg_notify(%(channel)s, k) FROM unnest(CAST(%(keys)s AS text[])) AS k",
@@ -90,33 +94,41 @@ class PostgresTx(SqlTx):
         return holder is not None and bool(self.run("alive", worker=holder).fetchone()[0])
 
     def claim(self, claims: Sequence[Claim]) -> list[Found]:
-        if len(claims) == 1:
-            return [self._claim(claims[0])]
-        rows = [_claim_params(c) for c in claims]
-        columns = {name: [row[name] for row in rows] for name in CLAIM_FIELDS}
-        by_nonce = {row[0]: row for row in self.run("claim_many", **columns).fetchall()}
-        return [_found(c, by_nonce[c.nonce]) for c in claims]
-
-    def _claim(self, c: Claim) -> Found:
         """
-        Insert and read in one statement; where the workflow is new, only insert.
+        Insert and read in one statement; where all workflows are new, only insert.
 
         A replay costs one statement and so does a fresh effect; only a repeated call in a workflow
         that began a moment ago costs two.
         """
-        plain = c.status == "running" and c.suspect == "run" and c.call_id is None
-        if plain and c.scope in self._young:
-            created = self.run("claim_new", **_claim_params(c)).fetchone()
-            if created is not None:
-                return inserted(c, created[0], None)
-        found = _found(c, self.run("claim_one", **_claim_params(c)).fetchone())
-        if found.fresh and plain:
+        created: dict[bytes, int] = {}
+        if all(_plain(c) and c.scope in self._young for c in claims):
+            created = dict(self._claimed("claim_new", claims))
+        met = {c.nonce: inserted(c, created[c.nonce], None) for c in claims if c.nonce in created}
+        rest = [c for c in claims if c.nonce not in created]
+        rows = {row[0]: row for row in self._claimed("claim", rest)} if rest else {}
+        for c in rest:
+            met[c.nonce] = _found(c, rows[c.nonce])
+            self._remember(c, met[c.nonce])
+        return [met[c.nonce] for c in claims]
+
+    def _claimed(self, name: str, claims: Sequence[Claim]) -> Sequence[Any]:
+        """The rows that a statement returns for one claim, or the one of its kind for many."""
+        rows = [_claim_params(c) for c in claims]
+        if len(rows) == 1:
+            return self.run("claim_one" if name == "claim" else name, **rows[0]).fetchall()
+        columns = {
+            field: array((row[field] for row in rows), kind) for field, kind in CLAIM_FIELDS.items()
+        }
+        return self.run(f"{name}_many", **columns).fetchall()
+
+    def _remember(self, c: Claim, found: Found) -> None:
+        """Whether the next effects of this workflow are likely to be new, too."""
+        if found.fresh and _plain(c):
             self._young[c.scope] = None
             if len(self._young) > YOUNG:
                 self._young.pop(next(iter(self._young)), None)
         elif found.row is not None:
             self._young.pop(c.scope, None)
-        return found
 
     def glance(self, tenant: str, key: bytes) -> Found:
         found = self.run("glance", key=key, tenant=tenant).fetchone()
@@ -132,7 +144,10 @@ class PostgresTx(SqlTx):
             return [self._settle(settles[0])]
         # the statement takes one outcome for each attempt; another one comes too late
         first = {s.nonce: s for s in reversed(settles)}
-        columns = {name: [getattr(s, name) for s in first.values()] for name in SETTLE_FIELDS}
+        columns = {
+            field: array((getattr(s, field) for s in first.values()), kind)
+            for field, kind in SETTLE_FIELDS.items()
+        }
         matched = {row[0]: bool(row[1]) for row in self.run("settle_many", **columns).fetchall()}
         return [matched.get(s.nonce) if first[s.nonce] is s else None for s in settles]
 
@@ -146,6 +161,11 @@ class PostgresTx(SqlTx):
 
     def dead(self) -> list[str]:
         return [row[0] for row in self.run("dead").fetchall()]
+
+
+def _plain(c: Claim) -> bool:
+    """Whether nothing but the effect's own key and the halts decide about the claim."""
+    return c.status == "running" and c.suspect == "run" and c.call_id is None
 
 
 def _claim_params(claim: Claim) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tallystick import _acts as acts
+from tallystick import _changes as changes
 from tallystick import _points
 from tallystick import _rules as rules
 from tallystick._keys import halts_chain
@@ -23,14 +24,16 @@ from tallystick._views import effect_of, event_of, item_of
 
 Touched = list[tuple[bytes, bool]]
 
+_APPLIED = acts.Settled("applied")
 
-def apply(tx: Tx, row: Row, change: rules.Change, touched: Touched) -> Row:
+
+def apply(tx: Tx, row: Row, change: changes.Change, touched: Touched) -> Row:
     """Write a change: columns, event, inbox; the row as it is afterwards."""
     now = tx.now()
     columns = dict(change.columns)
     if "status" in columns:
         columns["changed_at"] = now
-    event = rules.chained(row, change, now, columns.get("epoch", row.epoch))
+    event = changes.chained(row, change, now, columns.get("epoch", row.epoch))
     columns |= {"events": event.n, "head": event.hash}
     tx.change(row, columns)
     tx.append(event)
@@ -50,7 +53,7 @@ def ask(tx: Tx, act: acts.Ask, touched: Touched) -> acts.Found:
         return found
     if row.events:  # our own commit, whose answer was lost
         return acts.Found(False, row, True, found.now)
-    change = rules.asked(act.actor, row.shown, act.kind, act.note, row.approval_until)
+    change = changes.asked(act.actor, row.shown, act.kind, act.note, row.approval_until)
     return acts.Found(False, apply(tx, row, change, touched), True, found.now)
 
 
@@ -61,7 +64,7 @@ def start(tx: Tx, act: acts.Start, touched: Touched) -> acts.Found:
     row = tx.start(act)
     if row is None or before is None:
         return _refused(tx, act, before)
-    row = apply(tx, row, rules.started(act.actor, before, act.reason), touched)
+    row = apply(tx, row, changes.started(act.actor, before, act.reason), touched)
     touched.append((row.key, row.awaited))
     return acts.Found(True, row, True, tx.now())
 
@@ -84,14 +87,14 @@ def settle(tx: Tx, act: acts.Settle, matched: bool | None, touched: Touched) -> 
     """Finish a settle whose statement matched (or did not match) a running row."""
     if matched is not None:
         touched.append((act.key, matched))
-        return acts.Settled("applied")
+        return _APPLIED
     row = tx.load(act.tenant, act.key)
     if row is None:
         return acts.Settled("fenced")
     said = (act.status, act.epoch, act.nonce, act.result_digest)
     if (row.status, row.epoch, row.nonce, row.result_digest) == said:
         return acts.Settled("applied", row)  # our own commit, whose answer was lost
-    change = rules.settle_late(row, act)
+    change = changes.settle_late(row, act)
     late = "status" in change.columns
     return acts.Settled("late" if late else "fenced", apply(tx, row, change, touched))
 
@@ -100,13 +103,13 @@ def doubt(tx: Tx, act: acts.Doubt, touched: Touched) -> Row | None:
     row = tx.load(act.tenant, act.key)
     if row is None:
         return None
-    change = rules.doubt(row, act, tx.alive(row.holder))
+    change = changes.doubt(row, act, tx.alive(row.holder))
     return apply(tx, row, change, touched) if change else row
 
 
 def release(tx: Tx, act: acts.Release, touched: Touched) -> bool:
     row = tx.load(act.tenant, act.key)
-    change = rules.release(row, act) if row else None
+    change = changes.release(row, act) if row else None
     if row is None or change is None:
         return False
     apply(tx, row, change, touched)
@@ -115,13 +118,13 @@ def release(tx: Tx, act: acts.Release, touched: Touched) -> bool:
 
 def lapse(tx: Tx, act: acts.Lapse, touched: Touched) -> Row | None:
     row = tx.load(act.tenant, act.key)
-    change = rules.lapse(row, act.actor, tx.now()) if row else None
+    change = changes.lapse(row, act.actor, tx.now()) if row else None
     return apply(tx, row, change, touched) if row and change else row
 
 
 def ask_again(tx: Tx, act: acts.AskAgain, touched: Touched) -> Row | None:
     row = tx.load(act.tenant, act.key)
-    change = rules.ask_again(row, act, tx.now()) if row else None
+    change = changes.ask_again(row, act, tx.now()) if row else None
     return apply(tx, row, change, touched) if row and change else None
 
 
@@ -130,12 +133,12 @@ def decide(tx: Tx, act: acts.Decide, touched: Touched) -> acts.Decided:
     if row is None:
         return acts.Decided(None, "it does not exist")
     votes = tx.votes(row)
-    change = rules.decide(row, act, votes, tx.now())
+    change = changes.decide(row, act, votes, tx.now())
     if isinstance(change, str):
         again = not act.approve and _mine(tx, row, "denied", act.by, act.reason)
         return acts.Decided(row, None if again else change or None, len(votes))
     if act.approve:
-        tx.put_vote(row, act.by, rules.bound(row, act), act.reason, tx.now())
+        tx.put_vote(row, act.by, changes.bound(row, act), act.reason, tx.now())
     return acts.Decided(apply(tx, row, change, touched), None, len(votes) + 1)
 
 
@@ -143,7 +146,7 @@ def resolve(tx: Tx, act: acts.Resolve, touched: Touched) -> acts.Decided:
     row = tx.load(act.tenant, act.key)
     if row is None:
         return acts.Decided(None, "it does not exist")
-    change = rules.resolve(row, act, tx.now())
+    change = changes.resolve(row, act, tx.now())
     if isinstance(change, str):
         again = row.status == act.to and _mine(tx, row, "resolved", act.by, act.reason)
         return acts.Decided(row, None if again else change)
@@ -164,7 +167,7 @@ def cancel(tx: Tx, act: acts.Cancel, touched: Touched) -> acts.Decided:
     row = tx.load(act.tenant, act.key)
     if row is None:
         return acts.Decided(None, "it does not exist")
-    change = rules.cancel(row, act)
+    change = changes.cancel(row, act)
     if isinstance(change, str):
         again = _mine(tx, row, "cancelled", act.by, act.reason)
         return acts.Decided(row, None if again else change)
@@ -175,7 +178,7 @@ def observe(tx: Tx, act: acts.Observe, touched: Touched) -> None:
     row = tx.load(act.tenant, act.key)
     if row is not None:
         note = str(act.detail.get("reason", ""))
-        change = rules.Change(
+        change = changes.Change(
             event=act.kind, actor=act.actor, detail=act.detail, opens=act.inbox, note=note
         )
         apply(tx, row, change, touched)
@@ -202,10 +205,10 @@ def lift_halt(tx: Tx, act: acts.LiftHalt, touched: Touched) -> int:
 def _tell(tx: Tx, tenant: str | None, kind: str, by: str, detail: dict[str, Any]) -> None:
     key = halts_chain(tenant)
     last = tx.last_event(key)
-    previous, n = (last.hash, last.n + 1) if last else (rules.GENESIS, 1)
-    change = rules.Change(event=kind, actor=by)
+    previous, n = (last.hash, last.n + 1) if last else (changes.GENESIS, 1)
+    change = changes.Change(event=kind, actor=by)
     text = json.dumps(detail, sort_keys=True, separators=(",", ":"))
-    tx.append(rules.link(previous, key, n, change, tx.now(), 0, text))
+    tx.append(changes.link(previous, key, n, change, tx.now(), 0, text))
 
 
 def sweep(tx: Tx, act: acts.Sweep, touched: Touched) -> int:
@@ -215,7 +218,7 @@ def sweep(tx: Tx, act: acts.Sweep, touched: Touched) -> int:
             break  # nobody is forgotten whose effects were not looked at
         rows = tx.held(worker, act.limit - found)
         for row in rows:
-            change = rules.doubt(
+            change = changes.doubt(
                 row,
                 acts.Doubt(
                     key=row.key,

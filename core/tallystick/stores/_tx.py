@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from tallystick._acts import Ask, Claim, EventRow, Find, Found, Page, Settle, Start
+from tallystick._changes import Vote
 from tallystick._keys import scope_of
 from tallystick._model import Halt, Row, at
-from tallystick._rules import Vote, fresh_row
+from tallystick._rules import fresh_row
 from tallystick.stores._sql import STATEMENTS, Dialect
 
 

@@ -98,7 +98,7 @@ def one_caller(report: Report, ledger: Ledger, base: floor.Lite | floor.Postgres
     timed(base.fresh, map(floor.parts, fresh_orders(20, "warm")))
     mine: list[list[float]] = []
     floors: list[list[float]] = []
-    for _ in range(n // BLOCK):
+    for _ in range(max(n // BLOCK, 1)):
         effects = [floor.parts(order) for order in fresh_orders(BLOCK)]
         floors.append(timed(base.fresh, effects))
         mine.append(timed(ours.call, fresh_orders(BLOCK)))
@@ -127,7 +127,7 @@ async def to_the_floor(asked: Options, report: Report, ours: Ours, base: floor.L
     alone: list[float] = []
     in_turn: list[float] = []
     with ThreadPoolExecutor(100) as pool:
-        for _ in range(1 + asked.many(800) // 100):
+        for _ in range(1 + max(asked.many(800) // 100, 1)):  # the first one warms up
             keys = fresh_orders(100)
             start = tick()
             await asyncio.gather(*map(ours.run, keys))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from tallystick._changes import GENESIS
 from tallystick._model import Guarantee
 from tallystick._policy import Policy
-from tallystick._rules import GENESIS
 from tallystick.errors import ApprovalRequired, EffectInDoubt
 from tallystick.testing._contract._base import Contract, Faced, raises
 
