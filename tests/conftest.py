@@ -18,7 +18,7 @@ from tallystick.testing import Witness, crash, turn_clock
 
 from ._postgres import scratch_database
 
-TABLES = "effect, event, inbox, vote, halt, worker"
+TABLES = "effect, event, inbox, vote, halt, worker, checkpoint, blob, write, tombstone"
 
 
 class Place:

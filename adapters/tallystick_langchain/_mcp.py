@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from langchain_core.tools import BaseTool  # noqa: TC002 - as at run time everywhere here
+from langchain_core.tools import BaseTool
 
 from tallystick import Guarantee, Policy
 

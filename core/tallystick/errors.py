@@ -36,6 +36,9 @@ Everything that can go wrong, as one drawing.
     │   ├── StoreFull                no space, or read only
     │   ├── StoreCorrupt
     │   └── LedgerClosed
+    ├── ThreadError                  about one thread of checkpoints
+    │   ├── ThreadDeleted            it was deleted while something ran in it
+    │   └── CheckpointDamaged        a piece of it is not what was stored
     └── NotApplied                   raised *by tools*: it did not happen
 """
 
@@ -51,6 +54,7 @@ __all__ = [
     "ArgumentsTooLarge",
     "AsyncTool",
     "CalledFromItself",
+    "CheckpointDamaged",
     "DamagedRecord",
     "DecisionRefused",
     "DriverMissing",
@@ -77,6 +81,8 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "StoreUnavailable",
+    "ThreadDeleted",
+    "ThreadError",
     "UnknownEffect",
 ]
 
@@ -267,6 +273,22 @@ class StoreCorrupt(StoreError):
 
 class LedgerClosed(StoreError):
     """The ledger was closed."""
+
+
+class ThreadError(LedgerError):
+    """Something about one thread of checkpoints; ``thread`` is its id."""
+
+    def __init__(self, message: str, *, thread: str) -> None:
+        super().__init__(message)
+        self.thread = thread
+
+
+class ThreadDeleted(ThreadError):
+    """The thread was deleted while something ran in it; what that still sends is not kept."""
+
+
+class CheckpointDamaged(ThreadError):
+    """A piece of a checkpoint is missing, or not what was stored."""
 
 
 class NotApplied(LedgerError):

@@ -9,8 +9,10 @@ from contextvars import copy_context
 from typing import Any
 
 from tallystick import Approval, ApprovalRequired, EffectInDoubt, Guarantee
+from tallystick._checkpoints import ReadBlobs, parts_of
 from tallystick._scope import Claimed
 from tallystick.errors import EffectStopped, StillRunning
+from tests.checkpoints._acts import Thread
 
 from ._stage import Stage, Story, quick_retry
 
@@ -55,6 +57,31 @@ async def _colleague_died(stage: Stage, *, having_done_it: bool) -> None:
         if having_done_it:
             await stage.effect(claim.key, f"{claim.key}#0")
     await stage.bury(other)
+
+
+async def _keeps_a_thread(stage: Stage) -> None:
+    """A graph's checkpoints go through the same journal; none of them is ever there in part."""
+    ledger: Any = stage.ledger
+    ports = ledger._awaiting if stage.awaiting else ledger._blocking
+    thread, copied = Thread("thread", stage.tenant), Thread("copy", stage.tenant)
+    begun = await ports.do(thread.put("1", names=[1, 2]))
+    rest = (
+        thread.write("1", "task", "x"),
+        thread.put("2", "1", names=[2, 3], brings=[3]),
+        copied.copy(thread),
+        copied.drop("1"),
+        thread.delete(),
+    )
+    for act in rest if begun == "kept" else ():  # else it was deleted before the last death
+        await ports.do(act)
+        for t in (thread, copied):
+            for saved in await ports.read(t.all()):
+                named = tuple(parts_of(saved.vals))
+                there = await ports.read(ReadBlobs(key=t.key, ids=named))
+                assert len(there) == len(named), saved
+    assert await ports.read(thread.all()) == []
+    (kept,) = await ports.read(copied.all())
+    assert (kept.id, kept.parent) == ("2", None)
 
 
 async def _died_before(stage: Stage) -> None:
@@ -169,6 +196,7 @@ STORIES: tuple[Story, ...] = (
         ends=frozenset({"cancelled"}),
         guarantees=frozenset({U}),
     ),
+    Story(name="its graph keeps a thread", prelude=_keeps_a_thread, guarantees=frozenset({U})),
     Story(name="a colleague died before", prelude=_died_before, guarantees=KEPT),
     Story(name="a colleague died after", prelude=_died_after, guarantees=KEPT),
     Story(

@@ -31,7 +31,10 @@ from tests._postgres import scratch_database
 from tests.model import _spec
 
 TENANT = "acme"
-TABLES = ("effect", "event", "inbox", "vote", "halt", "worker")
+TABLES = (
+    "effect", "event", "inbox", "vote", "halt", "worker",
+    "checkpoint", "blob", "write", "tombstone",
+)  # fmt: skip
 #: longer than any test: on PostgreSQL a worker dies when a test says so, not because it is slow
 LEASE = 1e7
 

@@ -13,7 +13,15 @@ from typing import Any, NamedTuple, Protocol
 import pytest
 
 from tallystick import _changes, _rules
-from tallystick.stores import _memory, _postgres, _scripts, _sqlite, _tx
+from tallystick.stores import (
+    _checkpoint_scripts,
+    _checkpoint_tx,
+    _memory,
+    _postgres,
+    _scripts,
+    _sqlite,
+    _tx,
+)
 from tests.model._rigs import Bench
 from tests.mutation._probes import PROBES, Probe
 from tests.mutation._python import mutants as python_mutants
@@ -123,7 +131,11 @@ def code_mutants(kind: str) -> list[Mutant]:
         ]
     if kind == "sqlite":
         own = python_mutants(kind, _sqlite, "SqliteTx")
-        return [*_common(kind, _sqlite.SqliteTx), *own]
+        checkpoints = [
+            *python_mutants(kind, _checkpoint_scripts),
+            *python_mutants(kind, _checkpoint_tx),
+        ]
+        return [*_common(kind, _sqlite.SqliteTx), *own, *checkpoints]
     own = python_mutants(kind, _postgres, "PostgresTx", "_found")
     return [*_common(kind, _postgres.PostgresTx), *own]
 

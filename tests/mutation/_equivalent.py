@@ -94,6 +94,32 @@ _SAID: dict[str, tuple[str, ...]] = {
     "of one claim one row is inserted: its own": (
         "postgres | claim_one | i.nonce = w.nonce -> true",
     ),
+    "a statement about nothing does nothing; the test saves it": (
+        "postgres | _postgres.PostgresTx.keep | puts -> True",
+        "postgres | _postgres.PostgresTx._write | rows -> True",
+    ),
+    "what is replaced may be kept beside before": (
+        "postgres | _postgres.PostgresTx.keep | not a.replace -> True",
+    ),
+    "what the statement for many does not keep is asked for by itself": (
+        "postgres | _postgres.PostgresTx._keep | place in done -> False",
+        "postgres | put_many | w.needs IS NULL -> false",
+        (
+            "postgres | put_many"
+            " | EXISTS ( SELECT 1 FROM held h WHERE h.thread  … .id = w.needs) -> false"
+        ),
+        "postgres | put_many | gone.thread = w.thread -> true",
+        "postgres | put_many | gone.through >= w.since -> true",
+    ),
+    "what is held too much is not asked for": (
+        "postgres | put_many | c.thread = w.thread -> true",
+        "postgres | put_many | c.ns = w.ns -> true",
+        "postgres | put_many | c.id = w.needs -> true",
+    ),
+    "nobody sends a piece while this transaction clears away; two at once do in test_races": (
+        "sqlite | drop_blob | at < ? -> true",
+        "postgres | drop_blob | at < ? -> true",
+    ),
 }
 
 EQUIVALENT = {name: reason for reason, names in _SAID.items() for name in names}

@@ -16,6 +16,7 @@ from tallystick._keys import halts_chain, scope_of
 from tallystick.errors import DamagedRecord, LedgerError
 from tallystick.stores._tx import Overtaken, SqlTx
 from tests.model._rigs import key_of
+from tests.mutation._checkpoint_probes import PLAYS as CHECKPOINT_PLAYS
 from tests.mutation._scene import ARGS, BANG, BOOM, EDIT, HOUR, SHOWN, Scene, policy_of
 from tests.mutation._tx import refused_lock, transaction
 
@@ -1237,3 +1238,9 @@ def groups_keep_every_answer_in_its_place(s: Scene) -> None:
     s.do(s.a_settle("c"), s.a_decision("b"), s.a_settle("a", "failed"), s.a_claim("d"))
     s.do(s.a_look("c"), s.a_cancel("b"), s.a_look("a"))
     assert s.row("a").args == ARGS
+
+
+# -- checkpoints ----------------------------------------------------------------------------------
+
+for checkpoint_play in CHECKPOINT_PLAYS:
+    probe(*SQL)(checkpoint_play)

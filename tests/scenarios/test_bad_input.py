@@ -33,6 +33,7 @@ from tallystick.errors import (
     StoreUnavailable,
 )
 from tallystick.stores import _sqlite
+from tallystick.stores._revision import HEAD
 from tests.conftest import Face, Place
 from tests.scenarios._processes import on_postgres, on_sqlite
 
@@ -181,7 +182,7 @@ def test_tables_of_a_newer_version_are_not_touched(place: Place) -> None:
             with pytest.raises(SchemaMismatch, match="upgrade the package"):
                 Ledger(place.url, create=create)
     finally:
-        set_revision(place, "0001")
+        set_revision(place, HEAD)
 
 
 @on_sqlite
@@ -190,8 +191,8 @@ def test_tables_of_an_older_version_are_upgraded_only_on_request(
 ) -> None:
     """The error says how: ``tallystick db upgrade``, or ``create=True``."""
     place.open().close()
-    monkeypatch.setattr("tallystick.stores._schema.HEAD", "0002")
-    with pytest.raises(SchemaMismatch, match=r"at revision 0001 .* needs 0002: .*db upgrade"):
+    monkeypatch.setattr("tallystick.stores._schema.HEAD", "0777")
+    with pytest.raises(SchemaMismatch, match=rf"at revision {HEAD} .* needs 0777: .*db upgrade"):
         Ledger(place.url)
 
 

@@ -11,13 +11,16 @@ import pytest
 from sqlalchemy import Engine, create_engine, inspect, make_url, text
 
 from tallystick.stores import _schema, migrations
+from tallystick.stores._revision import HEAD
 from tests._postgres import scratch_database
 
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 
 
+#: the revision of the version after this one
+NEXT = f"{int(HEAD) + 1:04}"
 TOMORROW = """
-revision, down_revision = "0002", "0001"
+revision, down_revision = "{next}", "{head}"
 def upgrade(op):
     op.execute("CREATE TABLE tallystick_budget (id INTEGER)")
     {then}
@@ -53,6 +56,7 @@ def ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str = "") -> No
     """Go on as a version of tallystick that is one revision ahead."""
     folder = tmp_path / "versions"
     shutil.copytree(migrations.VERSIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "0002_budgets.py").write_text(TOMORROW.format(then=then))
+    text = TOMORROW.format(then=then, next=NEXT, head=HEAD)
+    (folder / f"{NEXT}_budgets.py").write_text(text)
     monkeypatch.setattr(migrations, "VERSIONS", folder)
-    monkeypatch.setattr(_schema, "HEAD", "0002")
+    monkeypatch.setattr(_schema, "HEAD", NEXT)

@@ -15,7 +15,7 @@ from tallystick.errors import SchemaMismatch
 from tallystick.stores import _schema, migrations
 from tallystick.stores._revision import HEAD, VERSION_TABLE
 from tallystick.stores._tables import METADATA
-from tests.stores._engines import DATABASES, ahead, execute, scratch_engine, tables
+from tests.stores._engines import DATABASES, NEXT, ahead, execute, scratch_engine, tables
 
 OURS = {*METADATA.tables, VERSION_TABLE}
 NEXT_STEP = r"run `tallystick db upgrade --ledger URL` or .*Ledger\(\.\.\., create=True\)"
@@ -119,11 +119,12 @@ def test_an_older_database_is_refused_or_brought_up_to_date(
     """What was made by the version before is upgraded where that is allowed."""
     _schema.upgrade(engine)
     ahead(tmp_path, monkeypatch)
-    with pytest.raises(SchemaMismatch, match="at revision 0001 .* needs 0002: " + NEXT_STEP):
+    with pytest.raises(SchemaMismatch, match=f"at revision {HEAD} .* needs {NEXT}: {NEXT_STEP}"):
         _schema.ensure(engine, create=False)
-    assert _schema.check(engine) == ["The database is at revision 0001; this version needs 0002."]
+    behind = f"The database is at revision {HEAD}; this version needs {NEXT}."
+    assert _schema.check(engine) == [behind]
     _schema.ensure(engine, create=True)
-    assert _schema.current(engine) == "0002"
+    assert _schema.current(engine) == NEXT
     assert tables(engine) == {*OURS, "tallystick_budget"}
 
 
@@ -137,12 +138,12 @@ def test_a_newer_database_is_refused_with_the_next_step(engine: Engine, create: 
     assert _schema.current(engine) == "0777"
 
 
-@pytest.mark.parametrize("begin", ["nothing", "0001"])
+@pytest.mark.parametrize("begin", ["nothing", HEAD])
 def test_an_upgrade_that_fails_leaves_everything_as_it_was(
     engine: Engine, begin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tables and revision change together or not at all, on both databases."""
-    if begin == "0001":
+    if begin == HEAD:
         _schema.upgrade(engine)
     before = tables(engine)
     ahead(tmp_path, monkeypatch, then="raise RuntimeError('no power')")

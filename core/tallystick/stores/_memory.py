@@ -16,6 +16,7 @@ from tallystick._ports import AnyAct, Applied, Lent
 from tallystick._rules import UNSURE, fresh_row, lapsed, settled_row
 from tallystick.errors import InvalidPolicy, LedgerClosed
 from tallystick.stores import _scripts
+from tallystick.stores._checkpoint_memory import MemoryCheckpoints, Threads
 from tallystick.stores._clock import wall_micros
 
 A = TypeVar("A")
@@ -39,6 +40,7 @@ class Shelf:
         self.workers: set[str] = set()
         self.dead: set[str] = set()
         self.watchers: list[Callable[[Sequence[bytes] | None], None]] = []
+        self.threads = Threads()
 
 
 _SHELVES: WeakValueDictionary[str, Shelf] = WeakValueDictionary()
@@ -138,11 +140,12 @@ class MemoryStore:
             self._shelf.workers.add(self._worker)
 
 
-class MemoryTx:
+class MemoryTx(MemoryCheckpoints):
     """One transaction on a shelf, under its lock; every write can be undone."""
 
     def __init__(self, shelf: Shelf, now: int) -> None:
         self._shelf = shelf
+        self._threads = shelf.threads
         self._now = now
         self._undo: list[Undo] = []
 

@@ -24,10 +24,19 @@ import tenacity
 from sqlalchemy.exc import DBAPIError
 
 from tallystick._acts import Act, Claim, Found, Look, PutHalt, Settle
+from tallystick._checkpoints import Kept, PutCheckpoint, PutWrites
 from tallystick._model import Row
 from tallystick._ports import AnyAct, Applied, Lent
 from tallystick.errors import LedgerClosed, LedgerError, StoreUnavailable
 from tallystick.stores import _schema, _scripts
+from tallystick.stores._checkpoint_sql import (
+    PIECE_FIELDS,
+    PUT_MANY,
+    PUT_WRITES_MANY,
+    REPLACE_WRITES_MANY,
+    SAVED_FIELDS,
+    WRITTEN_FIELDS,
+)
 from tallystick.stores._errors import translate
 from tallystick.stores._lend import alend, lend
 from tallystick.stores._listen import CHANNEL, Listener
@@ -49,6 +58,8 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 _IDLE_READERS = 8
+#: acts that one statement does for a whole group
+_IN_BULK = (Claim, Settle, PutCheckpoint, PutWrites)
 #: workflows that are remembered to have begun here, and so to be likely to hold nothing older
 YOUNG = 10_000
 _INHERITED: list[Any] = []
@@ -59,6 +70,11 @@ _STATEMENTS = {
     "claim_many": POSTGRES.say(CLAIM_MANY, want=unnest(CLAIM_FIELDS)),
     "claim_new": POSTGRES.say(CLAIM_NEW, want=single(CLAIM_FIELDS)),
     "claim_new_many": POSTGRES.say(CLAIM_NEW, want=unnest(CLAIM_FIELDS)),
+    "put_many": POSTGRES.say(
+        PUT_MANY, want=unnest(SAVED_FIELDS), pieces=unnest(PIECE_FIELDS, prefix="b_")
+    ),
+    "put_writes_many": POSTGRES.say(PUT_WRITES_MANY, want=unnest(WRITTEN_FIELDS)),
+    "replace_writes_many": POSTGRES.say(REPLACE_WRITES_MANY, want=unnest(WRITTEN_FIELDS)),
     "settle_many": POSTGRES.say(SETTLE_MANY, want=unnest(SETTLE_FIELDS)),
     "clock": POSTGRES.say("SELECT {now}"),
     "publish": "SELECT pg_notify(%(channel)s, k) FROM unnest(CAST(%(keys)s AS text[])) AS k",
@@ -116,10 +132,7 @@ class PostgresTx(SqlTx):
         rows = [_claim_params(c) for c in claims]
         if len(rows) == 1:
             return self.run("claim_one" if name == "claim" else name, **rows[0]).fetchall()
-        columns = {
-            field: array((row[field] for row in rows), kind) for field, kind in CLAIM_FIELDS.items()
-        }
-        return self.run(f"{name}_many", **columns).fetchall()
+        return self.run(f"{name}_many", **_columns(rows, CLAIM_FIELDS)).fetchall()
 
     def _remember(self, c: Claim, found: Found) -> None:
         """Whether the next effects of this workflow are likely to be new, too."""
@@ -144,12 +157,49 @@ class PostgresTx(SqlTx):
             return [self._settle(settles[0])]
         # the statement takes one outcome for each attempt; another one comes too late
         first = {s.nonce: s for s in reversed(settles)}
-        columns = {
-            field: array((getattr(s, field) for s in first.values()), kind)
-            for field, kind in SETTLE_FIELDS.items()
-        }
+        columns = _columns([s._asdict() for s in first.values()], SETTLE_FIELDS)
         matched = {row[0]: bool(row[1]) for row in self.run("settle_many", **columns).fetchall()}
         return [matched.get(s.nonce) if first[s.nonce] is s else None for s in settles]
+
+    def keep(self, group: Sequence[PutCheckpoint | PutWrites]) -> list[Kept | None]:
+        """Checkpoints and writes of any number of threads, in at most three statements."""
+        puts = {(a.key, a.saved.ns, a.saved.id): a for a in group if isinstance(a, PutCheckpoint)}
+        kept = self._keep(list(puts.values())) if puts else {}
+        writes = [a for a in group if isinstance(a, PutWrites)]
+        self._write("put_writes_many", [a for a in writes if not a.replace])
+        self._write("replace_writes_many", [a for a in reversed(writes) if a.replace])
+        return [
+            kept[a.key, a.saved.ns, a.saved.id] if isinstance(a, PutCheckpoint) else None
+            for a in group
+        ]
+
+    def _keep(self, puts: Sequence[PutCheckpoint]) -> dict[tuple[bytes, str, str], Kept]:
+        rows = [{**a.saved._asdict(), "needs": a.needs, "since": a.since} for a in puts]
+        pieces = {
+            (a.key, blob.id): {**blob._asdict(), "thread": a.key, "since": a.since}
+            for a in puts
+            for blob in a.blobs
+        }
+        params = _columns(rows, SAVED_FIELDS) | {
+            f"b_{name}": text
+            for name, text in _columns(list(pieces.values()), PIECE_FIELDS).items()
+        }
+        done = {tuple(row) for row in self.run("put_many", **params).fetchall()}
+        kept: dict[tuple[bytes, str, str], Kept] = {}
+        for a in puts:
+            place = (a.key, a.saved.ns, a.saved.id)
+            # what was refused is asked for by itself, which says why
+            kept[place] = "kept" if place in done else self.put_checkpoint(a)
+        return kept
+
+    def _write(self, name: str, acts: Sequence[PutWrites]) -> None:
+        rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for act in acts:  # of two with one place the first counts
+            for w in act.writes:
+                place = (act.key, w.ns, w.checkpoint, w.task, w.idx)
+                rows.setdefault(place, {**w._asdict(), "thread": act.key})
+        if rows:
+            self.run(name, **_columns(list(rows.values()), WRITTEN_FIELDS))
 
     def beat(self, worker: str) -> None:
         self.register(worker, None)
@@ -161,6 +211,11 @@ class PostgresTx(SqlTx):
 
     def dead(self) -> list[str]:
         return [row[0] for row in self.run("dead").fetchall()]
+
+
+def _columns(rows: Sequence[Mapping[str, Any]], fields: Mapping[str, str]) -> dict[str, str]:
+    """One array for each field, as the statements for many take them."""
+    return {field: array((row[field] for row in rows), kind) for field, kind in fields.items()}
 
 
 def _plain(c: Claim) -> bool:
@@ -280,8 +335,28 @@ class PostgresStore:
         touched: list[tuple[bytes, bool]] = []
         answers: list[Any] = [None] * len(acts)
         order = sorted(range(len(acts)), key=lambda i: getattr(acts[i], "key", b""))
-        claims = [(i, a) for i in order if isinstance(a := acts[i], Claim)]
-        settles = [(i, a) for i in order if isinstance(a := acts[i], Settle)]
+        self._in_bulk(db, [(i, acts[i]) for i in order], answers, touched)
+        self._look(db, acts, answers)
+        for i in order:
+            act = acts[i]
+            if answers[i] is None and not isinstance(act, _IN_BULK):
+                with db.transaction():
+                    answers[i] = _scripts.perform(self._tx(db), act, touched)
+                if isinstance(act, PutHalt):
+                    self._until_seen(db)
+        return Applied(answers, touched)
+
+    def _in_bulk(
+        self,
+        db: psycopg.Connection[Any],
+        acts: Sequence[tuple[int, AnyAct]],
+        answers: list[Any],
+        touched: list[tuple[bytes, bool]],
+    ) -> None:
+        """What one statement does for the whole group: claims, settles, checkpoints."""
+        claims = [(i, a) for i, a in acts if isinstance(a, Claim)]
+        settles = [(i, a) for i, a in acts if isinstance(a, Settle)]
+        saves = [(i, a) for i, a in acts if isinstance(a, PutCheckpoint | PutWrites)]
         if claims:
             met = self._tx(db).claim([a for _, a in claims])
             for (i, claim), found in zip(claims, met, strict=True):
@@ -292,15 +367,11 @@ class PostgresStore:
             for (i, settle), ok in zip(settles, matched, strict=True):
                 answers[i] = self._settled(db, settle, ok, touched)
                 _scripts.applied(settle)
-        self._look(db, acts, answers)
-        for i in order:
-            act = acts[i]
-            if answers[i] is None and not isinstance(act, Claim | Settle):
-                with db.transaction():
-                    answers[i] = _scripts.perform(self._tx(db), act, touched)
-                if isinstance(act, PutHalt):
-                    self._until_seen(db)
-        return Applied(answers, touched)
+        if saves:
+            kept = self._tx(db).keep([a for _, a in saves])
+            for (i, save), answer in zip(saves, kept, strict=True):
+                answers[i] = answer
+                _scripts.applied(save)
 
     def _look(
         self, db: psycopg.Connection[Any], acts: Sequence[AnyAct], answers: list[Any]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-HEAD = "0001"
+HEAD = "0002"
 #: Alembic's own table
 VERSION_TABLE = "tallystick_version"

@@ -21,6 +21,7 @@ from tallystick._keys import halts_chain
 from tallystick._model import Row
 from tallystick._ports import Tx
 from tallystick._views import effect_of, event_of, item_of
+from tallystick.stores import _checkpoint_scripts
 
 Touched = list[tuple[bytes, bool]]
 
@@ -265,6 +266,7 @@ _SCRIPTS: dict[type, Callable[[Tx, Any, Touched], Any]] = {
     acts.LiftHalt: lift_halt,
     acts.Sweep: sweep,
     acts.Look: await_,
+    **_checkpoint_scripts.SCRIPTS,
 }
 
 _READS: dict[type, Callable[[Tx, Any], Any]] = {
@@ -279,6 +281,7 @@ _READS: dict[type, Callable[[Tx, Any], Any]] = {
     acts.Page: lambda tx, act: tx.page(act),
     acts.Dead: lambda tx, act: tx.dead(),
     acts.Clock: lambda tx, act: tx.now(),
+    **_checkpoint_scripts.READS,
 }
 
 

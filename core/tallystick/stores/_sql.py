@@ -1,8 +1,8 @@
 """
 All the SQL, each statement with a name and a sentence.
 
-Written once for SQLite and PostgreSQL. ``:name`` is a parameter; ``{now}``, ``{alive}`` and
-``{lock}`` are the three things that the databases say differently. Nothing here goes beyond
+Written once for SQLite and PostgreSQL. ``:name`` is a parameter; ``{now}``, ``{alive}``, ``{lock}``
+and ``{share}`` are what the databases say differently. Nothing here goes beyond
 ``INSERT … ON CONFLICT DO NOTHING``, ``UPDATE … RETURNING`` and one mutation per table and
 statement, so PostgreSQL's relatives can run it too.
 """
@@ -16,6 +16,7 @@ from typing import Any, get_type_hints
 
 from tallystick._acts import Claim, Settle
 from tallystick._model import Row
+from tallystick.stores._checkpoint_sql import CHECKPOINT_STATEMENTS
 
 COLUMNS = Row._fields
 _ROW = ", ".join(f"e.{name}" for name in COLUMNS)
@@ -249,17 +250,20 @@ class Dialect:
     now: str
     alive: str
     lock: str
+    share: str
     #: how a parameter is written, with ``name`` in place of its name
     parameter: str
 
     def say(self, text: str, **more: str) -> str:
         """*text* in this dialect."""
-        filled = text.format_map(_Keep(now=self.now, alive=self.alive, lock=self.lock, **more))
+        own = {"now": self.now, "alive": self.alive, "lock": self.lock, "share": self.share}
+        filled = text.format_map(_Keep(own | more))
         return _PARAMETER.sub(lambda m: self.parameter.replace("name", m.group(1)), filled)
 
     def statements(self) -> Mapping[str, str]:
         """All statements in this dialect, by name."""
-        return {name: self.say(text) for name, text in STATEMENTS.items()}
+        every = {**STATEMENTS, **CHECKPOINT_STATEMENTS}
+        return {name: self.say(text) for name, text in every.items()}
 
 
 class _Keep(dict[str, str]):
@@ -267,16 +271,24 @@ class _Keep(dict[str, str]):
         return "{" + name + "}"
 
 
-SQLITE = Dialect(now=":now", alive=":alive", lock="", parameter=":name")
+SQLITE = Dialect(now=":now", alive=":alive", lock="", share="", parameter=":name")
 _PG_NOW = "(CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) + :shift)"
 _PG_ALIVE = f"""EXISTS (SELECT 1 FROM tallystick_worker k
          WHERE k.id = e.holder AND k.last_seen > {_PG_NOW} - :lease)"""
-POSTGRES = Dialect(now=_PG_NOW, alive=_PG_ALIVE, lock=" FOR UPDATE", parameter="%(name)s")
+POSTGRES = Dialect(
+    now=_PG_NOW,
+    alive=_PG_ALIVE,
+    lock=" FOR UPDATE",
+    share=" FOR KEY SHARE",
+    parameter="%(name)s",
+)
 
 
-def unnest(fields: Mapping[str, str]) -> str:
+def unnest(fields: Mapping[str, str], prefix: str = "") -> str:
     """A table of parameters: one array per column, one element per act."""
-    arrays = ", ".join(f"CAST(:{name} AS {_TYPES[kind]}[])" for name, kind in fields.items())
+    arrays = ", ".join(
+        f"CAST(:{prefix}{name} AS {_TYPES[kind]}[])" for name, kind in fields.items()
+    )
     return f"SELECT * FROM unnest({arrays}) AS u({', '.join(fields)})"
 
 

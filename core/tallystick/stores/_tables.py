@@ -28,6 +28,7 @@ from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
 _BIG = BigInteger().with_variant(Integer, "sqlite")
+_ID = Text().with_variant(Text(collation="C"), "postgresql")
 #: PostgreSQL's storage parameters; ``Table.info``, since SQLAlchemy 2.0 has no word for them
 _TUNED: dict[str, Any] = {
     "info": {
@@ -58,6 +59,11 @@ def _text(*, null: bool = False, primary: bool = False) -> Any:
 
 def _blob(*, null: bool = False, primary: bool = False) -> Any:
     return Field(default=None, sa_column=Column(LargeBinary, nullable=null, primary_key=primary))
+
+
+def _id(*, null: bool = False, primary: bool = False) -> Any:
+    """A checkpoint's id: sorted byte by byte, whatever language the database speaks."""
+    return Field(default=None, sa_column=Column(_ID, nullable=null, primary_key=primary))
 
 
 class Table(SQLModel, registry=registry()):
@@ -180,6 +186,67 @@ class WorkerTable(Table, table=True):
     started_at: int = _big()
     last_seen: int = _big()
     first_seq: int = _big()
+
+
+class CheckpointTable(Table, table=True):
+    """A checkpoint of a thread, without the pieces of its values."""
+
+    __tablename__: ClassVar[Any] = "tallystick_checkpoint"
+    __table_args__: ClassVar[Any] = (Index("tallystick_checkpoint_run", "run"),)
+
+    thread: bytes = _blob(primary=True)
+    ns: str = _text(primary=True)
+    id: str = _id(primary=True)
+    tenant: str = _text()
+    name: str = _text()
+    parent: str | None = _id(null=True)
+    turn: str | None = _text(null=True)
+    run: str | None = _text(null=True)
+    kind: str = _text()
+    data: bytes = _blob()
+    metadata_: str = Field(default=None, sa_column=Column("metadata", Text, nullable=False))
+    vals: str = _text()
+    at: int = _big()
+
+
+class BlobTable(Table, table=True):
+    """A piece of a value, once per thread and content."""
+
+    __tablename__: ClassVar[Any] = "tallystick_blob"
+
+    thread: bytes = _blob(primary=True)
+    id: bytes = _blob(primary=True)
+    kind: str = _text()
+    data: bytes = _blob()
+    at: int = _big()
+
+
+class WriteTable(Table, table=True):
+    """What a task wrote that is part of no checkpoint yet."""
+
+    __tablename__: ClassVar[Any] = "tallystick_write"
+
+    thread: bytes = _blob(primary=True)
+    ns: str = _text(primary=True)
+    checkpoint: str = _id(primary=True)
+    task: str = _text(primary=True)
+    idx: int = _big(primary=True)
+    channel: str = _text()
+    path: str = _text()
+    kind: str = _text()
+    data: bytes = _blob()
+
+
+class TombstoneTable(Table, table=True):
+    """A thread that was deleted, so that nothing late brings it back."""
+
+    __tablename__: ClassVar[Any] = "tallystick_tombstone"
+
+    thread: bytes = _blob(primary=True)
+    tenant: str = _text()
+    name: str = _text()
+    through: str = _id()
+    at: int = _big()
 
 
 #: all of the above and nothing else

@@ -10,7 +10,8 @@ from tallystick._changes import Vote
 from tallystick._keys import scope_of
 from tallystick._model import Halt, Row, at
 from tallystick._rules import fresh_row
-from tallystick.stores._sql import STATEMENTS, Dialect
+from tallystick.stores._checkpoint_tx import SqlCheckpoints
+from tallystick.stores._sql import STATEMENTS
 
 
 class Result(Protocol):
@@ -35,7 +36,7 @@ def plain(text: str) -> str:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
-class SqlTx:
+class SqlTx(SqlCheckpoints):
     """
     What the scripts need, said in SQL.
 
@@ -43,7 +44,6 @@ class SqlTx:
     settles in bulk.
     """
 
-    dialect: Dialect
     statements: Mapping[str, str]
 
     def __init__(self, execute: Execute) -> None:
@@ -59,9 +59,13 @@ class SqlTx:
         """The parameters of the dialect's own words."""
         raise NotImplementedError
 
-    def run(self, name: str, **params: Any) -> Result:
+    def run(self, name: str, /, **params: Any) -> Result:
         """Execute a statement by its name."""
         return self._execute(self.statements[name], params | self._facts())
+
+    def query(self, text: str, params: Mapping[str, Any]) -> Result:
+        """Execute a statement that was put together."""
+        return self._execute(text, params)
 
     def _row(self, name: str, **params: Any) -> Row | None:
         found = self.run(name, **params).fetchone()

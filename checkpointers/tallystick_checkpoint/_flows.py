@@ -1,0 +1,449 @@
+"""What the saver does, each thing once, over the ledger's ports."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
+    Checkpoint,
+    CheckpointTuple,
+    get_checkpoint_metadata,
+)
+from langgraph.checkpoint.serde.base import SerializerProtocol
+
+from tallystick._checkpoints import (
+    Blob,
+    CopyThread,
+    DropCheckpoints,
+    DropThread,
+    PutCheckpoint,
+    PutWrites,
+    ReadBlobs,
+    ReadCheckpoint,
+    ReadCheckpoints,
+    ReadWrites,
+    Saved,
+    Written,
+    thread_key,
+)
+from tallystick._ports import Ports
+from tallystick.errors import CheckpointDamaged, InvalidCall, ThreadDeleted
+from tallystick_checkpoint._values import (
+    Entry,
+    MissingPiece,
+    Pieces,
+    names_of,
+    put_together,
+    taken_apart,
+)
+
+#: checkpoints whose parts are remembered, to name them again without reading them
+_KNOWN = 2000
+#: checkpoints that are read in one go
+_PAGE = 200
+
+
+class Known(NamedTuple):
+    """What the next checkpoint needs to know of this one."""
+
+    entries: Mapping[str, Entry]
+    turn: str | None
+
+
+class Memory:
+    """What this process knows without asking; shared by all copies of a saver."""
+
+    def __init__(self) -> None:
+        self.pieces = Pieces()
+        self._lock = threading.Lock()
+        self._known: OrderedDict[tuple[bytes, str, str], Known] = OrderedDict()
+
+    def remember(self, place: tuple[bytes, str, str], known: Known) -> None:
+        """A checkpoint that is durable."""
+        with self._lock:
+            self._known[place] = known
+            if len(self._known) > _KNOWN:
+                self._known.popitem(last=False)
+
+    def known(self, place: tuple[bytes, str, str]) -> Known | None:
+        """What is remembered of a checkpoint."""
+        with self._lock:
+            return self._known.get(place)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a config points to."""
+
+    tenant: str
+    thread: str
+    ns: str
+    id: str | None
+    #: the root's checkpoint, where this is a subgraph's
+    root: str | None
+
+    @property
+    def key(self) -> bytes:
+        """The thread, for the store."""
+        return thread_key(self.tenant, self.thread)
+
+    def config(self, id_: str) -> RunnableConfig:
+        """The config of a checkpoint here."""
+        return {
+            "configurable": {
+                "thread_id": self.thread,
+                "checkpoint_ns": self.ns,
+                "checkpoint_id": id_,
+            }
+        }
+
+
+def place_of(tenant: str, config: RunnableConfig) -> Place:
+    """Where *config* points to; InvalidCall without a thread."""
+    conf: dict[str, Any] = config.get("configurable") or {}
+    if conf.get("thread_id") is None:
+        raise InvalidCall(
+            "a checkpoint belongs to a thread: give config={'configurable': {'thread_id': …}}"
+        )
+    roots: dict[str, str] = conf.get("checkpoint_map") or {}
+    return Place(
+        tenant,
+        str(conf["thread_id"]),
+        str(conf.get("checkpoint_ns") or ""),
+        conf.get("checkpoint_id"),
+        roots.get(""),
+    )
+
+
+async def get(
+    p: Ports, memory: Memory, serde: SerializerProtocol, place: Place
+) -> CheckpointTuple | None:
+    """The checkpoint at *place*, or the newest one there."""
+    found = await p.read(ReadCheckpoint(key=place.key, ns=place.ns, id=place.id))
+    if found is None:
+        return None
+    saved, written = found
+    return (await _tuples(p, memory, serde, [saved], written))[0]
+
+
+async def find(
+    p: Ports,
+    memory: Memory,
+    serde: SerializerProtocol,
+    asked: ReadCheckpoints,
+    wanted: Mapping[str, Any],
+    limit: int | None,
+) -> list[CheckpointTuple]:
+    """Checkpoints whose metadata say what is *wanted*, newest first."""
+    rows: list[Saved] = []
+    before = asked.before
+    while limit is None or len(rows) < limit:
+        # several threads may hold copies with one id, where a page cannot end
+        page = _PAGE if wanted and asked.key is not None else limit
+        some = await p.read(
+            ReadCheckpoints(
+                tenant=asked.tenant,
+                key=asked.key,
+                ns=asked.ns,
+                id=asked.id,
+                before=before,
+                limit=None if wanted and asked.key is None else page,
+            )
+        )
+        rows += [row for row in some if _fits(row, wanted)]
+        if page is None or len(some) < page or not wanted:
+            break
+        before = some[-1].id
+    rows = rows[:limit]
+    written: list[Written] = []
+    places = {(row.thread, row.ns) for row in rows}
+    for key, ns in places:
+        ids = tuple(row.id for row in rows if (row.thread, row.ns) == (key, ns))
+        some_written = await p.read(ReadWrites(key=key, ns=ns, ids=ids))
+        written += some_written
+    return await _tuples(p, memory, serde, rows, written)
+
+
+def _fits(row: Saved, wanted: Mapping[str, Any]) -> bool:
+    if not wanted:
+        return True
+    metadata = json.loads(row.metadata)
+    return all(name in metadata and metadata[name] == value for name, value in wanted.items())
+
+
+async def _tuples(
+    p: Ports,
+    memory: Memory,
+    serde: SerializerProtocol,
+    rows: Sequence[Saved],
+    written: Sequence[Written],
+) -> list[CheckpointTuple]:
+    entries = [json.loads(row.vals) for row in rows]
+    blobs = await _blobs(p, memory.pieces, rows, entries)
+    writes: dict[tuple[str, str], list[tuple[str, str, Any]]] = {}
+    for w in written:
+        value = serde.loads_typed((w.kind, w.data))
+        writes.setdefault((w.ns, w.checkpoint), []).append((w.task, w.channel, value))
+    found: list[CheckpointTuple] = []
+    for row, parts in zip(rows, entries, strict=True):
+        memory.remember((row.thread, row.ns, row.id), Known(parts, row.turn))
+        found.append(_tuple(serde, row, parts, blobs, writes.get((row.ns, row.id), [])))
+    return found
+
+
+async def _blobs(
+    p: Ports, pieces: Pieces, rows: Sequence[Saved], entries: Sequence[Mapping[str, Entry]]
+) -> dict[bytes, Blob]:
+    blobs: dict[bytes, Blob] = {}
+    missing: dict[bytes, set[bytes]] = {}
+    for row, parts in zip(rows, entries, strict=True):
+        for id_ in names_of(parts.values()):
+            blob = pieces.get(id_)
+            if blob is None:
+                missing.setdefault(row.thread, set()).add(id_)
+            else:
+                blobs[id_] = blob
+    for key, ids in missing.items():
+        for blob in await p.read(ReadBlobs(key=key, ids=tuple(ids))):
+            pieces.keep(blob)
+            blobs[blob.id] = blob
+    return blobs
+
+
+def _tuple(
+    serde: SerializerProtocol,
+    row: Saved,
+    parts: Mapping[str, Entry],
+    blobs: Mapping[bytes, Blob],
+    writes: list[tuple[str, str, Any]],
+) -> CheckpointTuple:
+    place = Place(row.tenant, row.name, row.ns, row.id, None)
+    checkpoint: Checkpoint = serde.loads_typed((row.kind, row.data))
+    try:
+        checkpoint["channel_values"] = put_together(serde, parts, blobs)
+    except MissingPiece as missing:
+        raise CheckpointDamaged(
+            f"checkpoint {row.id} of thread {row.name!r} is damaged: the value of {missing} is "
+            "not what was stored; restore it from a backup, or go on from an earlier checkpoint",
+            thread=row.name,
+        ) from None
+    return CheckpointTuple(
+        config=place.config(row.id),
+        checkpoint=checkpoint,
+        metadata=json.loads(row.metadata),
+        parent_config=place.config(row.parent) if row.parent is not None else None,
+        pending_writes=writes,
+    )
+
+
+class Draft(NamedTuple):
+    """A checkpoint that is to be kept."""
+
+    place: Place
+    config: RunnableConfig
+    checkpoint: Checkpoint
+    metadata: Mapping[str, Any]
+    new: Mapping[str, Any]
+
+
+async def put(p: Ports, memory: Memory, serde: SerializerProtocol, draft: Draft) -> RunnableConfig:
+    """Keep a checkpoint; when this returns it is durable. ThreadDeleted if its thread is gone."""
+    place, checkpoint = draft.place, draft.checkpoint
+    parent = await _known(p, memory, place.key, place.ns, place.id)
+    turn = await _turn(p, memory, draft, parent)
+    act, entries, blobs = _act(memory, serde, draft, parent, turn)
+    kept = await p.do(act)
+    if kept == "incomplete":  # its parent was pruned meanwhile: everything is sent
+        act, entries, blobs = _act(memory, serde, draft, None, turn)
+        kept = await p.do(act)
+    if kept == "deleted":
+        raise ThreadDeleted(
+            f"thread {place.thread!r} was deleted while something ran in it; its checkpoint "
+            f"{checkpoint['id']} was not kept. Start anew without a checkpoint_id",
+            thread=place.thread,
+        )
+    for blob in blobs:
+        memory.pieces.keep(blob)
+    memory.remember((place.key, place.ns, checkpoint["id"]), Known(entries, turn))
+    return place.config(checkpoint["id"])
+
+
+def _act(
+    memory: Memory,
+    serde: SerializerProtocol,
+    draft: Draft,
+    parent: Known | None,
+    turn: str | None,
+) -> tuple[PutCheckpoint, dict[str, Entry], list[Blob]]:
+    place, checkpoint = draft.place, draft.checkpoint
+    values = checkpoint["channel_values"]
+    old: Mapping[str, Entry] = parent.entries if parent else {}
+    entries: dict[str, Entry] = {}
+    blobs: list[Blob] = []
+    for channel, version in checkpoint["channel_versions"].items():
+        entry = old.get(channel)
+        same = entry is not None and entry["v"] == version and channel not in draft.new
+        if entry is not None and same:
+            entries[channel] = entry
+        elif channel in values:
+            entries[channel], more = taken_apart(serde, memory.pieces, version, values[channel])
+            blobs += more
+    there = names_of(old.values())
+    relied = bool(there & names_of(entries.values()))
+    bare: Any = {**checkpoint, "channel_values": {}}
+    kind, data = serde.dumps_typed(bare)
+    metadata: Any = get_checkpoint_metadata(draft.config, draft.metadata)  # type: ignore[arg-type]
+    run = metadata.get("run_id")
+    saved = Saved(
+        place.key,
+        place.ns,
+        checkpoint["id"],
+        place.tenant,
+        place.thread,
+        place.id,
+        turn,
+        run if isinstance(run, str) else None,
+        kind,
+        data,
+        json.dumps(metadata),
+        json.dumps(entries, separators=(",", ":")),
+        0,
+    )
+    brought = {blob.id: blob for blob in blobs if blob.id not in there}
+    since = place.id or (place.root if place.ns and place.root else checkpoint["id"])
+    act = PutCheckpoint(
+        key=place.key,
+        saved=saved,
+        blobs=tuple(brought.values()),
+        needs=place.id if relied else None,
+        since=since,
+    )
+    return act, entries, blobs
+
+
+async def _known(p: Ports, memory: Memory, key: bytes, ns: str, id_: str | None) -> Known | None:
+    if id_ is None:
+        return None
+    known = memory.known((key, ns, id_))
+    if known is None:
+        found = await p.read(ReadCheckpoint(key=key, ns=ns, id=id_))
+        if found is not None:
+            known = Known(json.loads(found[0].vals), found[0].turn)
+            memory.remember((key, ns, id_), known)
+    return known
+
+
+async def _turn(p: Ports, memory: Memory, draft: Draft, parent: Known | None) -> str | None:
+    """The turn that a checkpoint belongs to: the input that the root graph is at work on."""
+    place = draft.place
+    if not place.ns:
+        if draft.metadata.get("source") == "input":
+            return json.dumps([place.thread, draft.checkpoint["id"]])
+        return parent.turn if parent else None
+    if parent is not None and parent.turn is not None:
+        return parent.turn
+    root = await _known(p, memory, place.key, "", place.root)
+    return root.turn if root else None
+
+
+async def put_writes(
+    p: Ports,
+    serde: SerializerProtocol,
+    place: Place,
+    writes: Sequence[tuple[str, Any]],
+    task: str,
+    path: str,
+) -> None:
+    """Keep what a task wrote; what only says how it ended replaces what was said before."""
+    assert place.id is not None, "LangGraph names the checkpoint"
+    rows: list[Written] = []
+    for position, (channel, value) in enumerate(writes):
+        kind, data = serde.dumps_typed(value)
+        idx = WRITES_IDX_MAP.get(channel, position)
+        rows.append(Written(place.ns, place.id, task, idx, channel, path, kind, data))
+    replace = all(channel in WRITES_IDX_MAP for channel, _ in writes)
+    await p.do(PutWrites(key=place.key, writes=tuple(rows), replace=replace))
+
+
+async def delete(p: Ports, tenant: str, thread: str) -> int:
+    """Forget a thread for good."""
+    return await p.do(DropThread(key=thread_key(tenant, thread), tenant=tenant, name=thread))
+
+
+async def copy(p: Ports, tenant: str, source: str, target: str) -> int:
+    """Copy a thread; what stood under the target's name goes."""
+    if source == target:
+        raise InvalidCall(f"thread {source!r} cannot be copied to itself")
+    return await p.do(
+        CopyThread(
+            key=thread_key(tenant, target),
+            source=thread_key(tenant, source),
+            tenant=tenant,
+            name=target,
+        )
+    )
+
+
+async def delete_runs(p: Ports, tenant: str, runs: Sequence[str]) -> None:
+    """Forget the checkpoints that some runs made."""
+    rows: list[Saved] = []
+    for run in runs:
+        made = await p.read(ReadCheckpoints(tenant=tenant, run=run))
+        rows += made
+    await _drop(p, tenant, rows)
+
+
+async def _drop(p: Ports, tenant: str, rows: Sequence[Saved]) -> None:
+    for key in {row.thread for row in rows}:
+        places = tuple((row.ns, row.id) for row in rows if row.thread == key)
+        await p.do(DropCheckpoints(key=key, tenant=tenant, places=places))
+
+
+async def prune(p: Ports, tenant: str, thread: str) -> None:
+    """Keep what the thread needs to go on, and nothing else."""
+    key = thread_key(tenant, thread)
+    rows = await p.read(ReadCheckpoints(tenant=tenant, key=key))
+    kept = needed(rows)
+    await _drop(p, tenant, [row for row in rows if (row.ns, row.id) not in kept])
+
+
+def needed(rows: Sequence[Saved]) -> set[tuple[str, str]]:
+    """
+    The checkpoints without which a thread cannot go on; *rows* are all it has, newest first.
+
+    The newest of each namespace; of subgraphs only those that are still at work, which is where
+    they were started by the root's newest checkpoint. A channel that stores only what was added
+    to it needs the chain back to where it stored itself whole.
+    """
+    heads: dict[str, Saved] = {}
+    for row in rows:
+        heads.setdefault(row.ns, row)
+    root = heads.get("")
+    kept: set[tuple[str, str]] = set()
+    by_place = {(row.ns, row.id): row for row in rows}
+    for ns, head in heads.items():
+        by = json.loads(head.metadata).get("parents", {}).get("")
+        if ns and root is not None and by is not None and by != root.id:
+            continue
+        kept |= _chain(head, by_place)
+    return kept
+
+
+def _chain(head: Saved, rows: Mapping[tuple[str, str], Saved]) -> set[tuple[str, str]]:
+    counters: dict[str, Any] = json.loads(head.metadata).get("counters_since_delta_snapshot") or {}
+    open_ = set(counters) - set(json.loads(head.vals))
+    found = {(head.ns, head.id)}
+    row: Saved | None = head
+    while open_ and row is not None and row.parent is not None:
+        row = rows.get((row.ns, row.parent))
+        if row is not None:
+            found.add((row.ns, row.id))
+            open_ -= set(json.loads(row.vals))
+    return found

@@ -1,0 +1,231 @@
+"""The checkpointer: one class, both faces, every store."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+)
+from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from tallystick import Ledger
+from tallystick._checkpoints import ReadCheckpoints, thread_key
+from tallystick._faces import run_sync
+from tallystick._keys import is_a
+from tallystick._ports import Ports
+from tallystick.errors import InvalidCall
+from tallystick_checkpoint import _flows as flows
+
+
+class LedgerSaver(BaseCheckpointSaver[str]):
+    """
+    LangGraph's checkpoints in the database of *ledger*, through its journal.
+
+    A checkpoint is durable when ``put`` returns. Each value is stored once, lists element by
+    element, so that a thread grows with what is said in it and not with its square. A thread that
+    was deleted stays deleted: what a run still sends is refused with ThreadDeleted, and only an
+    invocation that begins anew makes the thread again.
+
+    serde
+        By default LangGraph's own, closed: only the types that it knows to be safe, and those of
+        the graph's own state, are made of what is read. An ``EncryptedSerializer`` closes what
+        it wraps: ``EncryptedSerializer.from_pycryptodome_aes(LedgerSaver.closed(), key=…)``.
+
+    Any thread and any event loop may use it, on every store of the ledger. It ends with the ledger.
+
+    >>> from tallystick import Ledger
+    >>> ledger = Ledger("memory://")
+    >>> saver = LedgerSaver(ledger)
+    >>> saver.get_tuple({"configurable": {"thread_id": "1"}}) is None
+    True
+    >>> ledger.close()
+    """
+
+    def __init__(self, ledger: Ledger, *, serde: SerializerProtocol | None = None) -> None:
+        if not is_a(ledger, Ledger):
+            raise InvalidCall(f"{ledger!r} is no ledger; give a tallystick.Ledger")
+        super().__init__(serde=serde if serde is not None else self.closed())
+        self.ledger = ledger
+        self._memory = flows.Memory()
+
+    @staticmethod
+    def closed() -> JsonPlusSerializer:
+        """The serializer that makes nothing but what LangGraph knows to be safe."""
+        return JsonPlusSerializer(allowed_msgpack_modules=None)
+
+    @property
+    def _sync(self) -> Ports:
+        return self.ledger._blocking  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+    @property
+    def _async(self) -> Ports:
+        return self.ledger._awaiting  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+    def _place(self, config: RunnableConfig) -> flows.Place:
+        return flows.place_of(self.ledger.tenant, config)
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """The checkpoint that *config* names, or the newest of its thread and namespace."""
+        return run_sync(flows.get(self._sync, self._memory, self.serde, self._place(config)))
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """As :meth:`get_tuple`, awaited."""
+        return await flows.get(self._async, self._memory, self.serde, self._place(config))
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - LangGraph's name
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        """Checkpoints, newest first; of all threads without *config*."""
+        asked = self._asked(config, before)
+        yield from run_sync(
+            flows.find(self._sync, self._memory, self.serde, asked, filter or {}, limit)
+        )
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - LangGraph's name
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """As :meth:`list`, awaited."""
+        asked = self._asked(config, before)
+        for found in await flows.find(
+            self._async, self._memory, self.serde, asked, filter or {}, limit
+        ):
+            yield found
+
+    def _asked(
+        self, config: RunnableConfig | None, before: RunnableConfig | None
+    ) -> ReadCheckpoints:
+        tenant = self.ledger.tenant
+        end: Any = None if before is None else before.get("configurable", {}).get("checkpoint_id")
+        if config is None:
+            return ReadCheckpoints(tenant=tenant, before=end)
+        place, conf = self._place(config), config.get("configurable") or {}
+        return ReadCheckpoints(
+            tenant=tenant,
+            key=thread_key(tenant, place.thread),
+            ns=place.ns if "checkpoint_ns" in conf else None,
+            id=place.id,
+            before=end,
+        )
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Keep a checkpoint, durable on return; ThreadDeleted if its thread was deleted since."""
+        draft = flows.Draft(self._place(config), config, checkpoint, metadata, new_versions)
+        return run_sync(flows.put(self._sync, self._memory, self.serde, draft))
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """As :meth:`put`, awaited."""
+        draft = flows.Draft(self._place(config), config, checkpoint, metadata, new_versions)
+        return await flows.put(self._async, self._memory, self.serde, draft)
+
+    def put_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """Keep what a task wrote for the next checkpoint; dropped if the thread was deleted."""
+        place = self._place(config)
+        run_sync(flows.put_writes(self._sync, self.serde, place, writes, task_id, task_path))
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """As :meth:`put_writes`, awaited."""
+        place = self._place(config)
+        await flows.put_writes(self._async, self.serde, place, writes, task_id, task_path)
+
+    # -- keeping house ------------------------------------------------------------------------
+
+    def delete_thread(self, thread_id: str) -> None:
+        """Forget a thread; what its runs still send is refused."""
+        run_sync(flows.delete(self._sync, self.ledger.tenant, str(thread_id)))
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """As :meth:`delete_thread`, awaited."""
+        await flows.delete(self._async, self.ledger.tenant, str(thread_id))
+
+    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Forget the checkpoints that were made under these ``metadata.run_id``."""
+        run_sync(flows.delete_runs(self._sync, self.ledger.tenant, run_ids))
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """As :meth:`delete_for_runs`, awaited."""
+        await flows.delete_runs(self._async, self.ledger.tenant, run_ids)
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Copy a thread with all its checkpoints; what the target held before goes."""
+        source, target = str(source_thread_id), str(target_thread_id)
+        run_sync(flows.copy(self._sync, self.ledger.tenant, source, target))
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """As :meth:`copy_thread`, awaited."""
+        source, target = str(source_thread_id), str(target_thread_id)
+        await flows.copy(self._async, self.ledger.tenant, source, target)
+
+    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """
+        Keep of each thread what it needs to go on (``keep_latest``), or nothing (``delete``).
+
+        A finished subgraph's checkpoints go. Channels that store only what was added keep the
+        chain that they are made from.
+        """
+        for thread in thread_ids:
+            run_sync(self._prune(self._sync, str(thread), strategy))
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """As :meth:`prune`, awaited."""
+        for thread in thread_ids:
+            await self._prune(self._async, str(thread), strategy)
+
+    async def _prune(self, p: Ports, thread: str, strategy: str) -> None:
+        if strategy in {"delete", "delete_all"}:
+            await flows.delete(p, self.ledger.tenant, thread)
+        elif strategy == "keep_latest":
+            await flows.prune(p, self.ledger.tenant, thread)
+        else:
+            raise InvalidCall(f"strategy={strategy!r}: 'keep_latest' or 'delete'")
+
+    def get_next_version(self, current: str | None, channel: None) -> str:
+        """The next version of a channel: a number that sorts as text, and some luck for forks."""
+        number = 0 if current is None else int(str(current).partition(".")[0])
+        return f"{number + 1:032}.{random.random():016}"  # noqa: S311 - no secret

@@ -1,0 +1,140 @@
+"""
+The values of channels as pieces that are stored once.
+
+A list is stored element by element, each under the hash of its content: of a conversation that
+grows by two messages per turn, each turn stores two messages and not the conversation.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
+
+from tallystick._checkpoints import BLOB_ID, Blob
+
+#: what one channel's value is made of: its version, and kind and data, or blobs
+Entry = dict[str, Any]
+
+#: bytes up to which a value stands in the checkpoint itself
+INLINE = 200
+#: bytes of pieces that are kept in memory
+_CACHE = 32 << 20
+#: plain texts whose pieces are remembered
+_NAMES = 10_000
+_SCALARS = (str, int, float, bool, bytes, type(None))
+
+
+class Pieces:
+    """Pieces that this process has seen, the last used ones; shared by all copies of a saver."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blobs: OrderedDict[bytes, Blob] = OrderedDict()
+        self._size = 0
+        #: under what id a plain text was stored, where what is stored is encrypted
+        self._ids: OrderedDict[bytes, Blob] = OrderedDict()
+
+    def keep(self, blob: Blob) -> None:
+        """Remember a piece."""
+        with self._lock:
+            if blob.id not in self._blobs:
+                self._size += len(blob.data)
+            self._blobs[blob.id] = blob
+            self._blobs.move_to_end(blob.id)
+            while self._size > _CACHE:
+                _, old = self._blobs.popitem(last=False)
+                self._size -= len(old.data)
+
+    def get(self, id_: bytes) -> Blob | None:
+        """A piece, if it is remembered."""
+        with self._lock:
+            blob = self._blobs.get(id_)
+            if blob is not None:
+                self._blobs.move_to_end(id_)
+            return blob
+
+    def piece(self, serde: SerializerProtocol, value: Any) -> Blob:
+        """
+        *value* as a piece.
+
+        What is encrypted differs each time; the same plain text gets the piece that it had before
+        in this process, because a hash of it in the database would tell who can guess it.
+        """
+        if not isinstance(serde, EncryptedSerializer):
+            kind, data = serde.dumps_typed(value)
+            return Blob(_id(kind, data), kind, data)
+        plain, text = serde.serde.dumps_typed(value)
+        digest = hashlib.sha256(plain.encode() + b"\0" + text).digest()
+        with self._lock:
+            known = self._ids.get(digest)
+        if known is None:
+            cipher, data = serde.cipher.encrypt(text)
+            kind = f"{plain}+{cipher}"
+            known = Blob(_id(kind, data), kind, data)
+            with self._lock:
+                self._ids[digest] = known
+                if len(self._ids) > _NAMES:
+                    self._ids.popitem(last=False)
+        return known
+
+
+def _id(kind: str, data: bytes) -> bytes:
+    return hashlib.sha256(kind.encode() + b"\0" + data).digest()[:BLOB_ID]
+
+
+def taken_apart(
+    serde: SerializerProtocol, pieces: Pieces, version: Any, value: Any
+) -> tuple[Entry, list[Blob]]:
+    """What a value is made of, and its pieces."""
+    items = cast("list[Any]", value)
+    if type(value) is list and _worth_it(items):
+        blobs = [pieces.piece(serde, item) for item in items]
+        return {"v": version, "list": True, "blobs": b"".join(b.id for b in blobs).hex()}, blobs
+    blob = pieces.piece(serde, value)
+    if len(blob.data) <= INLINE:
+        data = base64.b64encode(blob.data).decode()
+        return {"v": version, "kind": blob.kind, "data": data}, []
+    return {"v": version, "blobs": blob.id.hex()}, [blob]
+
+
+def _worth_it(items: list[Any]) -> bool:
+    return len(items) > 1 and any(type(item) not in _SCALARS for item in items)
+
+
+def names_of(entries: Iterable[Entry]) -> set[bytes]:
+    """The ids of the pieces that values are made of."""
+    return {id_ for entry in entries for id_ in _ids(entry)}
+
+
+def _ids(entry: Entry) -> list[bytes]:
+    raw = bytes.fromhex(entry.get("blobs", ""))
+    return [raw[at : at + BLOB_ID] for at in range(0, len(raw), BLOB_ID)]
+
+
+class MissingPiece(Exception):
+    """The channel whose value cannot be put together."""
+
+
+def put_together(
+    serde: SerializerProtocol, entries: Mapping[str, Entry], blobs: Mapping[bytes, Blob]
+) -> dict[str, Any]:
+    """The values of channels; MissingPiece where one is not there, or not what was stored."""
+    values: dict[str, Any] = {}
+    for channel, entry in entries.items():
+        if "data" in entry:
+            raw = base64.b64decode(entry["data"])
+            values[channel] = serde.loads_typed((entry["kind"], raw))
+            continue
+        pieces = [blobs.get(id_) for id_ in _ids(entry)]
+        if not all(blob is not None and _id(blob.kind, blob.data) == blob.id for blob in pieces):
+            raise MissingPiece(channel)
+        loaded = [serde.loads_typed((b.kind, b.data)) for b in pieces if b is not None]
+        values[channel] = loaded if entry.get("list") else loaded[0]
+    return values

@@ -1,0 +1,236 @@
+"""
+Checkpoints of threads: deeds that keep them beside the effects, and what they leave.
+
+The ledger does not look into a checkpoint. It keeps what a framework gave it, each value once, and
+knows of each checkpoint its parent and the *turn* that it belongs to: the checkpoint with which the
+work began that it is a step of.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from tallystick._acts import Act
+from tallystick._keys import VERSION, hashed
+
+Kept = Literal["kept", "incomplete", "deleted"]
+
+#: bytes of a blob's id
+BLOB_ID = 16
+
+
+def thread_key(tenant: str, name: str) -> bytes:
+    """Sixteen bytes that stand for a tenant's thread in an index."""
+    return hashed(VERSION, b"thread", tenant.encode(), name.encode())[:16]
+
+
+class Blob(NamedTuple):
+    """A piece of a value, once per thread and content."""
+
+    id: bytes
+    kind: str
+    data: bytes
+
+
+class Saved(NamedTuple):
+    """
+    One checkpoint as it is stored.
+
+    ``vals`` is a JSON object: for each channel what its value is made of, in the framework's own
+    words, and under ``"blobs"`` the concatenated ids of its blobs in hex.
+    """
+
+    thread: bytes
+    ns: str
+    id: str
+    tenant: str
+    name: str
+    parent: str | None
+    turn: str | None
+    run: str | None
+    kind: str
+    data: bytes
+    metadata: str
+    vals: str
+    at: int
+
+
+class Written(NamedTuple):
+    """What a task of a checkpoint's next step has written."""
+
+    ns: str
+    checkpoint: str
+    task: str
+    idx: int
+    channel: str
+    path: str
+    kind: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutCheckpoint(Act[Kept]):
+    """
+    Keep a checkpoint and its new blobs, or replace the one of the same id.
+
+    ``needs``: the checkpoint whose blobs it names without bringing them; ``"incomplete"`` when that
+    is not there any more. ``since``: the newest checkpoint it comes from; ``"deleted"`` when the
+    thread was deleted after that.
+    """
+
+    key: bytes
+    saved: Saved
+    blobs: tuple[Blob, ...]
+    needs: str | None
+    since: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutWrites(Act[None]):
+    """
+    Keep what a task wrote; ``replace``: instead of what it wrote before, else beside it.
+
+    What comes after its thread was deleted is dropped.
+    """
+
+    key: bytes
+    writes: tuple[Written, ...]
+    replace: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropThread(Act[int]):
+    """Forget a thread, and refuse what its runs still send; how many checkpoints it had."""
+
+    key: bytes
+    tenant: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyThread(Act[int]):
+    """Copy all of a thread to a name that has none; how many checkpoints were copied."""
+
+    key: bytes
+    source: bytes
+    tenant: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropCheckpoints(Act[int]):
+    """Forget some checkpoints of a thread, their writes, and the blobs that only they named."""
+
+    key: bytes
+    tenant: str
+    places: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadCheckpoint(Act["tuple[Saved, list[Written]] | None"]):
+    """Read one checkpoint, the newest of its namespace without ``id``, and its writes in order."""
+
+    key: bytes
+    ns: str
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadCheckpoints(Act["list[Saved]"]):
+    """
+    Read checkpoints, newest first: of a thread, of a run, or all of a tenant.
+
+    ``before``: only ids smaller than this.
+    """
+
+    tenant: str
+    key: bytes | None = None
+    ns: str | None = None
+    run: str | None = None
+    id: str | None = None
+    before: str | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadWrites(Act["list[Written]"]):
+    """Read the writes of some checkpoints of one namespace, in the order they count."""
+
+    key: bytes
+    ns: str
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadBlobs(Act["list[Blob]"]):
+    """Read pieces of values."""
+
+    key: bytes
+    ids: tuple[bytes, ...]
+
+
+class CheckpointTx(Protocol):
+    """What a transaction must offer for checkpoints; a store without it keeps effects only."""
+
+    def put_checkpoint(self, act: PutCheckpoint) -> Kept:
+        """Insert or replace under the conditions that ``PutCheckpoint`` names."""
+        ...
+
+    def put_writes(self, act: PutWrites) -> None:
+        """Insert, or replace where the act says so, unless the thread was deleted since."""
+        ...
+
+    def checkpoint(self, key: bytes, ns: str, id_: str | None) -> Saved | None:
+        """Read one checkpoint, by default the one with the greatest id."""
+        ...
+
+    def now(self) -> int:
+        """Microseconds since 1970 by the database's clock."""
+        ...
+
+    def checkpoints(self, act: ReadCheckpoints) -> list[Saved]:
+        """Read checkpoints, greatest id first."""
+        ...
+
+    def writes(self, key: bytes, ns: str, ids: tuple[str, ...]) -> list[Written]:
+        """Read writes, ordered by path, task and index."""
+        ...
+
+    def blobs(self, key: bytes, ids: tuple[bytes, ...]) -> list[Blob]:
+        """Read blobs."""
+        ...
+
+    def drop_checkpoint(self, key: bytes, ns: str, id_: str) -> int:
+        """Delete a checkpoint and its writes, and leave its children without parent; how many."""
+        ...
+
+    def drop_blobs(self, key: bytes, ids: tuple[bytes, ...], before: int) -> None:
+        """Delete blobs, except those that somebody sent again since *before*."""
+        ...
+
+    def drop_thread(self, key: bytes) -> int:
+        """Delete a thread with all that it has; how many checkpoints there were."""
+        ...
+
+    def bury_thread(self, key: bytes, tenant: str, name: str, through: str, at: int) -> None:
+        """Remember that a thread was deleted, with all checkpoints up to *through*."""
+        ...
+
+    def raise_thread(self, key: bytes) -> None:
+        """Forget that a thread was deleted."""
+        ...
+
+    def copy_thread(self, source: bytes, target: bytes, name: str) -> int:
+        """Copy checkpoints, writes and blobs under another name; how many checkpoints."""
+        ...
+
+
+def parts_of(vals: str) -> set[bytes]:
+    """The ids of the blobs that a checkpoint's ``vals`` name."""
+    found: set[bytes] = set()
+    for value in json.loads(vals).values():
+        raw = bytes.fromhex(value.get("blobs", ""))
+        found.update(raw[at : at + BLOB_ID] for at in range(0, len(raw), BLOB_ID))
+    return found

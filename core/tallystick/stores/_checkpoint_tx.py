@@ -1,0 +1,126 @@
+"""The checkpoints of a transaction on a SQL database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tallystick._checkpoints import (
+    Blob,
+    Kept,
+    PutCheckpoint,
+    PutWrites,
+    ReadCheckpoints,
+    Saved,
+    Written,
+)
+from tallystick.stores._checkpoint_sql import CHECKPOINT_STATEMENTS
+from tallystick.stores._sql import Dialect
+
+#: how many things one statement may name
+_AMONG = 500
+
+
+class SqlCheckpoints:
+    """What the scripts of checkpoints need, said in SQL; half of :class:`SqlTx`."""
+
+    dialect: Dialect
+
+    def run(self, name: str, /, **params: Any) -> Any:
+        """Execute a statement by its name."""
+        raise NotImplementedError
+
+    def query(self, text: str, params: Mapping[str, Any]) -> Any:
+        """Execute a statement that was put together."""
+        raise NotImplementedError
+
+    def now(self) -> int:
+        """Microseconds since 1970 by the database's clock."""
+        raise NotImplementedError
+
+    def put_checkpoint(self, act: PutCheckpoint) -> Kept:
+        place = {"thread": act.key, "ns": act.saved.ns}
+        if self._buried(act.key, act.since):
+            return "deleted"
+        if act.needs is not None and not self.run("standing", id=act.needs, **place).fetchone():
+            return "incomplete"
+        for blob in act.blobs:
+            self.run("put_blob", thread=act.key, **blob._asdict())
+        self.run("put_checkpoint", **act.saved._replace(at=self.now())._asdict())
+        return "kept"
+
+    def put_writes(self, act: PutWrites) -> None:
+        name = "replace_write" if act.replace else "put_write"
+        for written in act.writes:
+            if not self._buried(act.key, written.checkpoint):
+                self.run(name, thread=act.key, **written._asdict())
+
+    def _buried(self, key: bytes, since: str) -> bool:
+        return bool(self.run("buried", thread=key, since=since).fetchone()[0])
+
+    def checkpoint(self, key: bytes, ns: str, id_: str | None) -> Saved | None:
+        if id_ is None:
+            found = self.run("head", thread=key, ns=ns).fetchone()
+        else:
+            found = self.run("checkpoint", thread=key, ns=ns, id=id_).fetchone()
+        return None if found is None else Saved._make(found)
+
+    def checkpoints(self, act: ReadCheckpoints) -> list[Saved]:
+        # a thread's key is made with its tenant
+        where = "c.tenant = :whose" if act.key is None else "c.thread = :whose"
+        params: dict[str, Any] = {"whose": act.key or act.tenant}
+        for name in ("ns", "run", "id"):
+            if getattr(act, name) is not None:
+                where += f" AND c.{name} = :{name}"
+                params[name] = getattr(act, name)
+        if act.before is not None:
+            where += " AND c.id < :before"
+            params["before"] = act.before
+        # no limit is a number that no thread reaches
+        params["limit"] = 1 << 62 if act.limit is None else act.limit
+        text = CHECKPOINT_STATEMENTS["checkpoints"]
+        sql = self.dialect.say(text, where=where)
+        return [Saved._make(row) for row in self.query(sql, params).fetchall()]
+
+    def writes(self, key: bytes, ns: str, ids: tuple[str, ...]) -> list[Written]:
+        place = {"thread": key, "ns": ns}
+        found = [Written._make(row) for row in self._among("writes", "id", ids, **place)]
+        return sorted(found, key=lambda w: (w.checkpoint, w.path, w.task, w.idx))
+
+    def blobs(self, key: bytes, ids: tuple[bytes, ...]) -> list[Blob]:
+        return [Blob._make(row) for row in self._among("blobs", "id", ids, thread=key)]
+
+    def _among(self, name: str, one: str, ids: tuple[Any, ...], **place: Any) -> list[Any]:
+        found: list[Any] = []
+        for first in range(0, len(ids), _AMONG):
+            some = {f"{one}{n}": value for n, value in enumerate(ids[first : first + _AMONG])}
+            among = f"IN ({', '.join(f':{n}' for n in some)})"
+            text = self.dialect.say(CHECKPOINT_STATEMENTS[name], among=among)
+            found += self.query(text, {**some, **place}).fetchall()
+        return found
+
+    def drop_checkpoint(self, key: bytes, ns: str, id_: str) -> int:
+        place = {"thread": key, "ns": ns, "id": id_}
+        self.run("drop_writes", **place)
+        self.run("orphan", **place)
+        return int(self.run("drop_checkpoint", **place).rowcount)
+
+    def drop_blobs(self, key: bytes, ids: tuple[bytes, ...], before: int) -> None:
+        for id_ in ids:
+            self.run("drop_blob", thread=key, id=id_, before=before)
+
+    def drop_thread(self, key: bytes) -> int:
+        self.run("drop_thread_writes", thread=key)
+        self.run("drop_thread_blobs", thread=key)
+        return int(self.run("drop_thread_checkpoints", thread=key).rowcount)
+
+    def bury_thread(self, key: bytes, tenant: str, name: str, through: str, at: int) -> None:
+        self.run("bury_thread", thread=key, tenant=tenant, name=name, through=through, at=at)
+
+    def raise_thread(self, key: bytes) -> None:
+        self.run("raise_thread", thread=key)
+
+    def copy_thread(self, source: bytes, target: bytes, name: str) -> int:
+        self.run("copy_blobs", thread=source, target=target)
+        self.run("copy_writes", thread=source, target=target)
+        return int(self.run("copy_checkpoints", thread=source, target=target, name=name).rowcount)
