@@ -6,7 +6,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from langchain_core.runnables import RunnableConfig
@@ -130,7 +130,7 @@ async def get(
     if found is None:
         return None
     saved, written = found
-    return (await _tuples(p, memory, serde, [saved], written))[0]
+    return (await _tuples(p, memory, serde, [saved], {saved.thread: written}))[0]
 
 
 async def find(
@@ -146,28 +146,18 @@ async def find(
     before = asked.before
     while limit is None or len(rows) < limit:
         # several threads may hold copies with one id, where a page cannot end
-        page = _PAGE if wanted and asked.key is not None else limit
-        some = await p.read(
-            ReadCheckpoints(
-                tenant=asked.tenant,
-                key=asked.key,
-                ns=asked.ns,
-                id=asked.id,
-                before=before,
-                limit=None if wanted and asked.key is None else page,
-            )
-        )
+        page = limit if not wanted else _PAGE if asked.key is not None else None
+        some = await p.read(replace(asked, before=before, limit=page))
         rows += [row for row in some if _fits(row, wanted)]
-        if page is None or len(some) < page or not wanted:
+        if not wanted or page is None or len(some) < page:
             break
         before = some[-1].id
     rows = rows[:limit]
-    written: list[Written] = []
-    places = {(row.thread, row.ns) for row in rows}
-    for key, ns in places:
+    written: dict[bytes, list[Written]] = {}
+    for key, ns in {(row.thread, row.ns) for row in rows}:
         ids = tuple(row.id for row in rows if (row.thread, row.ns) == (key, ns))
-        some_written = await p.read(ReadWrites(key=key, ns=ns, ids=ids))
-        written += some_written
+        found = await p.read(ReadWrites(key=key, ns=ns, ids=ids))
+        written[key] = written.get(key, []) + found
     return await _tuples(p, memory, serde, rows, written)
 
 
@@ -183,18 +173,21 @@ async def _tuples(
     memory: Memory,
     serde: SerializerProtocol,
     rows: Sequence[Saved],
-    written: Sequence[Written],
+    written: Mapping[bytes, Sequence[Written]],
 ) -> list[CheckpointTuple]:
     entries = [json.loads(row.vals) for row in rows]
     blobs = await _blobs(p, memory.pieces, rows, entries)
-    writes: dict[tuple[str, str], list[tuple[str, str, Any]]] = {}
-    for w in written:
-        value = serde.loads_typed((w.kind, w.data))
-        writes.setdefault((w.ns, w.checkpoint), []).append((w.task, w.channel, value))
+    writes: dict[tuple[bytes, str, str], list[tuple[str, str, Any]]] = {}
+    for key, some in written.items():  # a copied thread has the ids of the first
+        for w in some:
+            value = serde.loads_typed((w.kind, w.data))
+            place = (key, w.ns, w.checkpoint)
+            writes.setdefault(place, []).append((w.task, w.channel, value))
     found: list[CheckpointTuple] = []
     for row, parts in zip(rows, entries, strict=True):
-        memory.remember((row.thread, row.ns, row.id), Known(parts, row.turn))
-        found.append(_tuple(serde, row, parts, blobs, writes.get((row.ns, row.id), [])))
+        place = (row.thread, row.ns, row.id)
+        memory.remember(place, Known(parts, row.turn))
+        found.append(_tuple(serde, row, parts, blobs, writes.get(place, [])))
     return found
 
 
@@ -368,8 +361,8 @@ async def put_writes(
         kind, data = serde.dumps_typed(value)
         idx = WRITES_IDX_MAP.get(channel, position)
         rows.append(Written(place.ns, place.id, task, idx, channel, path, kind, data))
-    replace = all(channel in WRITES_IDX_MAP for channel, _ in writes)
-    await p.do(PutWrites(key=place.key, writes=tuple(rows), replace=replace))
+    control = all(channel in WRITES_IDX_MAP for channel, _ in writes)
+    await p.do(PutWrites(key=place.key, writes=tuple(rows), replace=control))
 
 
 async def delete(p: Ports, tenant: str, thread: str) -> int:

@@ -36,9 +36,13 @@ class LedgerSaver(BaseCheckpointSaver[str]):
     invocation that begins anew makes the thread again.
 
     serde
-        By default LangGraph's own, closed: only the types that it knows to be safe, and those of
-        the graph's own state, are made of what is read. An ``EncryptedSerializer`` closes what
-        it wraps: ``EncryptedSerializer.from_pycryptodome_aes(LedgerSaver.closed(), key=…)``.
+        By default LangGraph's own, closed: only the types that it knows to be safe are made of
+        what is read; of any other class you get the plain data, and a warning in the log. The
+        classes of the graph's own state LangGraph adds by itself where the environment says
+        ``LANGGRAPH_STRICT_MSGPACK=true``; others you allow by
+        ``JsonPlusSerializer(allowed_msgpack_modules=[("module", "Class")])``. An
+        ``EncryptedSerializer`` is as closed as what it wraps:
+        ``EncryptedSerializer.from_pycryptodome_aes(LedgerSaver.closed(), …)``.
 
     Any thread and any event loop may use it, on every store of the ledger. It ends with the ledger.
 

@@ -17,7 +17,7 @@ from typing import Any, cast
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
-from tallystick._checkpoints import BLOB_ID, Blob
+from tallystick._checkpoints import BLOB_ID, Blob, blob_ids
 
 #: what one channel's value is made of: its version, and kind and data, or blobs
 Entry = dict[str, Any]
@@ -110,12 +110,7 @@ def _worth_it(items: list[Any]) -> bool:
 
 def names_of(entries: Iterable[Entry]) -> set[bytes]:
     """The ids of the pieces that values are made of."""
-    return {id_ for entry in entries for id_ in _ids(entry)}
-
-
-def _ids(entry: Entry) -> list[bytes]:
-    raw = bytes.fromhex(entry.get("blobs", ""))
-    return [raw[at : at + BLOB_ID] for at in range(0, len(raw), BLOB_ID)]
+    return {id_ for entry in entries for id_ in blob_ids(entry)}
 
 
 class MissingPiece(Exception):
@@ -132,7 +127,7 @@ def put_together(
             raw = base64.b64decode(entry["data"])
             values[channel] = serde.loads_typed((entry["kind"], raw))
             continue
-        pieces = [blobs.get(id_) for id_ in _ids(entry)]
+        pieces = [blobs.get(id_) for id_ in blob_ids(entry)]
         if not all(blob is not None and _id(blob.kind, blob.data) == blob.id for blob in pieces):
             raise MissingPiece(channel)
         loaded = [serde.loads_typed((b.kind, b.data)) for b in pieces if b is not None]

@@ -9,8 +9,9 @@ work began that it is a step of.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from tallystick._acts import Act
 from tallystick._keys import VERSION, hashed
@@ -111,7 +112,7 @@ class DropThread(Act[int]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyThread(Act[int]):
-    """Copy all of a thread to a name that has none; how many checkpoints were copied."""
+    """Copy all of a thread to a name, instead of what stood there; how many checkpoints."""
 
     key: bytes
     source: bytes
@@ -229,8 +230,10 @@ class CheckpointTx(Protocol):
 
 def parts_of(vals: str) -> set[bytes]:
     """The ids of the blobs that a checkpoint's ``vals`` name."""
-    found: set[bytes] = set()
-    for value in json.loads(vals).values():
-        raw = bytes.fromhex(value.get("blobs", ""))
-        found.update(raw[at : at + BLOB_ID] for at in range(0, len(raw), BLOB_ID))
-    return found
+    return {id_ for value in json.loads(vals).values() for id_ in blob_ids(value)}
+
+
+def blob_ids(value: Mapping[str, Any]) -> list[bytes]:
+    """The ids of the blobs that one of the ``vals`` names, in order."""
+    raw = bytes.fromhex(value.get("blobs", ""))
+    return [raw[at : at + BLOB_ID] for at in range(0, len(raw), BLOB_ID)]

@@ -141,6 +141,11 @@ def lapsed(row: Row, now: int) -> bool:
     return row.approval_until is not None and row.approval_until <= now
 
 
+def too_late(row: Row, now: int) -> bool:
+    """Whether no attempt may begin any more; one with an unknown outcome may still be finished."""
+    return row.status not in (Status.RUNNING, Status.IN_DOUBT) and lapsed(row, now)
+
+
 def repeatable(row: Row, policy: Policy, now: int) -> bool:
     """
     Whether an attempt with an unknown outcome may simply be made again.

@@ -267,6 +267,14 @@ def test_a_copied_thread_has_the_turns_of_the_first(saver: LedgerSaver) -> None:
         saver.copy_thread("a", "a")
 
 
+def test_a_copy_and_its_source_have_each_their_own_writes(saver: LedgerSaver) -> None:
+    """Also where both are listed at once, with the same ids."""
+    saver.put_writes(put(saver, config(), 1, {"x": 1}), [("x", 2)], "task")
+    saver.copy_thread("a", "b")
+    found: list[Any] = list(saver.list(None))
+    assert [t.pending_writes for t in found] == [[("task", "x", 2)]] * 2
+
+
 def test_a_turn_is_inherited_along_forks_and_updates(saver: LedgerSaver) -> None:
     """By parents, not by time: going back to the first turn is being in the first turn."""
     graph = chat(saver)

@@ -47,7 +47,7 @@ FAULTS = [
     ("a start's epoch", "and row.epoch == act.epoch ", "", "start_needs_what"),
     ("a start's digest", " and row.shown == act.shown", "", "start_needs_what"),
     ("a living holder", '(row.status == "running" and self.alive(row.holder))', "False", "start_spares"),
-    ("expiry", 'row.status not in {"running", "in_doubt"} and lapsed(row, self._now)', "False", "still_holds"),
+    ("expiry", "too_late(row, self._now)", "False", "still_holds"),
     ("a halt of the begun", "fresh=row.attempt == 0", "fresh=False", "approved_effect_cannot_start"),
     ("draining the begun", "fresh=row.attempt == 0", "fresh=True", "draining_does_not"),
     ("the fencing token", "epoch=row.epoch + 1,\n            attempt", "epoch=row.epoch,\n            attempt", "takeover_is_another"),

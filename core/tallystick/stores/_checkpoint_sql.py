@@ -15,6 +15,11 @@ _AGAIN = ", ".join(
 BURIED = """EXISTS (SELECT 1 FROM tallystick_tombstone gone
        WHERE gone.thread = {w}thread AND gone.through >= {since})"""
 
+#: a write that takes the place of another
+_INSTEAD = """DO UPDATE
+   SET channel = excluded.channel, path = excluded.path, kind = excluded.kind,
+       data = excluded.data"""
+
 CHECKPOINT_STATEMENTS = {
     # Keep a checkpoint, or replace it.
     "put_checkpoint": f"""
@@ -40,9 +45,8 @@ VALUES (:thread, :ns, :checkpoint, :task, :idx, :channel, :path, :kind, :data)
     "replace_write": """
 INSERT INTO tallystick_write (thread, ns, checkpoint, task, idx, channel, path, kind, data)
 VALUES (:thread, :ns, :checkpoint, :task, :idx, :channel, :path, :kind, :data)
-    ON CONFLICT (thread, ns, checkpoint, task, idx) DO UPDATE
-   SET channel = excluded.channel, path = excluded.path, kind = excluded.kind,
-       data = excluded.data""",
+    ON CONFLICT (thread, ns, checkpoint, task, idx) """
+    + _INSTEAD,
     # Read one checkpoint.
     "checkpoint": f"""
 SELECT {_SAVED} FROM tallystick_checkpoint c
@@ -137,12 +141,7 @@ SELECT w.thread, w.ns, w.checkpoint, w.task, w.idx, w.channel, w.path, w.kind, w
 #: Keep many writes beside what is there (PostgreSQL).
 PUT_WRITES_MANY = _PUT_WRITES + "DO NOTHING"
 #: Keep many writes instead of what is there (PostgreSQL).
-REPLACE_WRITES_MANY = (
-    _PUT_WRITES
-    + """DO UPDATE
-   SET channel = excluded.channel, path = excluded.path, kind = excluded.kind,
-       data = excluded.data"""
-)
+REPLACE_WRITES_MANY = _PUT_WRITES + _INSTEAD
 
 SAVED_FIELDS = {
     **{name: "str" for name in Saved._fields if name != "at"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 from tallystick._checkpoints import (
@@ -25,13 +25,10 @@ class SqlCheckpoints:
     """What the scripts of checkpoints need, said in SQL; half of :class:`SqlTx`."""
 
     dialect: Dialect
+    _execute: Callable[..., Any]
 
     def run(self, name: str, /, **params: Any) -> Any:
         """Execute a statement by its name."""
-        raise NotImplementedError
-
-    def query(self, text: str, params: Mapping[str, Any]) -> Any:
-        """Execute a statement that was put together."""
         raise NotImplementedError
 
     def now(self) -> int:
@@ -51,8 +48,10 @@ class SqlCheckpoints:
 
     def put_writes(self, act: PutWrites) -> None:
         name = "replace_write" if act.replace else "put_write"
+        ids = {written.checkpoint for written in act.writes}
+        live = {id_ for id_ in ids if not self._buried(act.key, id_)}
         for written in act.writes:
-            if not self._buried(act.key, written.checkpoint):
+            if written.checkpoint in live:
                 self.run(name, thread=act.key, **written._asdict())
 
     def _buried(self, key: bytes, since: str) -> bool:
@@ -80,23 +79,23 @@ class SqlCheckpoints:
         params["limit"] = 1 << 62 if act.limit is None else act.limit
         text = CHECKPOINT_STATEMENTS["checkpoints"]
         sql = self.dialect.say(text, where=where)
-        return [Saved._make(row) for row in self.query(sql, params).fetchall()]
+        return [Saved._make(row) for row in self._execute(sql, params).fetchall()]
 
     def writes(self, key: bytes, ns: str, ids: tuple[str, ...]) -> list[Written]:
         place = {"thread": key, "ns": ns}
-        found = [Written._make(row) for row in self._among("writes", "id", ids, **place)]
+        found = [Written._make(row) for row in self._among("writes", ids, **place)]
         return sorted(found, key=lambda w: (w.checkpoint, w.path, w.task, w.idx))
 
     def blobs(self, key: bytes, ids: tuple[bytes, ...]) -> list[Blob]:
-        return [Blob._make(row) for row in self._among("blobs", "id", ids, thread=key)]
+        return [Blob._make(row) for row in self._among("blobs", ids, thread=key)]
 
-    def _among(self, name: str, one: str, ids: tuple[Any, ...], **place: Any) -> list[Any]:
+    def _among(self, name: str, ids: tuple[Any, ...], **place: Any) -> list[Any]:
         found: list[Any] = []
         for first in range(0, len(ids), _AMONG):
-            some = {f"{one}{n}": value for n, value in enumerate(ids[first : first + _AMONG])}
+            some = {f"id{n}": value for n, value in enumerate(ids[first : first + _AMONG])}
             among = f"IN ({', '.join(f':{n}' for n in some)})"
             text = self.dialect.say(CHECKPOINT_STATEMENTS[name], among=among)
-            found += self.query(text, {**some, **place}).fetchall()
+            found += self._execute(text, {**some, **place}).fetchall()
         return found
 
     def drop_checkpoint(self, key: bytes, ns: str, id_: str) -> int:

@@ -13,7 +13,7 @@ from tallystick._acts import Act, Claim, EventRow, Find, Found, Page, Settle, St
 from tallystick._changes import Vote
 from tallystick._model import Halt, Row, at
 from tallystick._ports import AnyAct, Applied, Lent
-from tallystick._rules import UNSURE, fresh_row, lapsed, settled_row
+from tallystick._rules import UNSURE, fresh_row, settled_row, too_late
 from tallystick.errors import InvalidPolicy, LedgerClosed
 from tallystick.stores import _scripts
 from tallystick.stores._checkpoint_memory import MemoryCheckpoints, Threads
@@ -224,7 +224,7 @@ class MemoryTx(MemoryCheckpoints):
         seen = row.status == act.status and row.epoch == act.epoch and row.shown == act.shown
         if not seen or (row.status == "running" and self.alive(row.holder)):
             return None
-        if row.status not in {"running", "in_doubt"} and lapsed(row, self._now):
+        if too_late(row, self._now):
             return None
         if self._stopped(row.tenant, row.tool, row.workflow, fresh=row.attempt == 0):
             return None

@@ -78,8 +78,7 @@ def _refused(tx: Tx, act: acts.Start, row: Row | None) -> acts.Found:
     alive = tx.alive(row.holder)
     as_seen = (row.status, row.epoch, row.shown) == (act.status, act.epoch, act.shown)
     free = row.status != "running" or not alive
-    late = row.status not in ("running", "in_doubt") and rules.lapsed(row, now)
-    if as_seen and free and not late:
+    if as_seen and free and not rules.too_late(row, now):
         return acts.Found(False, None, False, now, halted=True)
     return acts.Found(False, row, alive, now)
 

@@ -61,11 +61,8 @@ class SqlTx(SqlCheckpoints):
 
     def run(self, name: str, /, **params: Any) -> Result:
         """Execute a statement by its name."""
-        return self._execute(self.statements[name], params | self._facts())
-
-    def query(self, text: str, params: Mapping[str, Any]) -> Result:
-        """Execute a statement that was put together."""
-        return self._execute(text, params)
+        found: Result = self._execute(self.statements[name], params | self._facts())
+        return found
 
     def _row(self, name: str, **params: Any) -> Row | None:
         found = self.run(name, **params).fetchone()
