@@ -11,6 +11,7 @@ from langchain_core.tools import BaseTool, StructuredTool, Tool
 
 from tallystick import Ledger, Policy
 from tallystick_langchain._args import Arguments, Shape, shape_of
+from tallystick_langchain._graph import Fork
 from tallystick_langchain._stops import classifying
 
 #: the attribute of a wrapped tool that holds its binding
@@ -32,12 +33,19 @@ class Binding:
     """A tool's ledger, and how it is used; shared by every copy of the tool."""
 
     def __init__(
-        self, tool: BaseTool, *, ledger: Ledger, workflow: str | None, policy: Policy
+        self,
+        tool: BaseTool,
+        *,
+        ledger: Ledger,
+        workflow: str | None,
+        policy: Policy,
+        on_fork: Fork = "replay",
     ) -> None:
         cls: Any = type(tool)
         self.ledger = ledger
         self.workflow = workflow
         self.policy = policy
+        self.on_fork: Fork = on_fork
         #: one entry for each body that runs now
         self.running: list[object] = []
         self.body: Body = cls._run

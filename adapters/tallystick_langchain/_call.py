@@ -12,10 +12,14 @@ from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig, ensure_config
 from langchain_core.tools import BaseTool, ToolException
 
+from tallystick import Guarantee
 from tallystick._context import WORKFLOW
+from tallystick._faces import run_sync
+from tallystick._ports import Ports
 from tallystick.errors import EffectFailed, LedgerError, NotApplied, NoWorkflow
 from tallystick_langchain._args import arguments
 from tallystick_langchain._binding import Binding, binding_of
+from tallystick_langchain._graph import Spot, placed, spot_of
 from tallystick_langchain._results import readdressed
 from tallystick_langchain._stops import translate
 
@@ -79,8 +83,10 @@ def perform(call: Call, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any
         return effect.value
 
     body.__annotations__["return"] = effect.binding.returns
+    ledger: Any = effect.binding.ledger
     try:
-        result = effect.binding.ledger.call(call.tool.name, body, **effect.options())
+        where = run_sync(effect.where(ledger._blocking, awaiting=False))  # noqa: SLF001
+        result = ledger.call(call.tool.name, body, **where, **effect.options())
     except LedgerError as error:
         return _told(call, translate(error))
     return effect.answer(result)
@@ -97,8 +103,10 @@ async def aperform(call: Call, args: tuple[Any, ...], kwargs: Mapping[str, Any])
         return effect.value
 
     body.__annotations__["return"] = effect.binding.returns
+    ledger: Any = effect.binding.ledger
     try:
-        result = await effect.binding.ledger.acall(call.tool.name, body, **effect.options())
+        where = await effect.where(ledger._awaiting, awaiting=True)  # noqa: SLF001
+        result = await ledger.acall(call.tool.name, body, **where, **effect.options())
     except LedgerError as error:
         return _told(call, translate(error))
     return effect.answer(result)
@@ -118,10 +126,13 @@ class _Effect:
         """What the ledger is told of the call."""
         return {
             "args": self.given.shown,
-            "workflow": workflow_of(self.call),
             "call_id": self.call.id,
             "policy": self.binding.policy_for(self._shape, self.given, self.call.supplied),
         }
+
+    async def where(self, p: Ports, *, awaiting: bool) -> dict[str, Any]:
+        """The unit of work that the call belongs to, and where it stands in a graph."""
+        return await where_of(p, self.call, awaiting=awaiting)
 
     @contextmanager
     def running(self) -> Generator[None]:
@@ -143,22 +154,44 @@ class _Effect:
         return readdressed(content, self.call.id), artifact
 
 
-def workflow_of(call: Call) -> str:
-    """The explicit workflow, else the ambient one, else the run's thread."""
-    explicit = call.binding.workflow
-    found = explicit if explicit is not None else WORKFLOW.get()
-    if found is not None:
-        return found
+async def where_of(p: Ports, call: Call, *, awaiting: bool) -> dict[str, Any]:
+    """
+    The unit of work that a call belongs to: an explicit workflow, the ambient one, or the thread.
+
+    In a graph also its place there, once what asked for the call is durable.
+    """
+    bound = call.binding
+    explicit = bound.workflow if bound.workflow is not None else WORKFLOW.get()
     config = call.config if call.config is not None else ensure_config()
+    spot = spot_of(config)
+    if spot is not None and bound.policy.guarantee is not Guarantee.READ_ONLY:
+        place = await placed(
+            p,
+            bound.ledger,
+            spot,
+            explicit=explicit,
+            call_id=call.id,
+            fork=bound.on_fork,
+            awaiting=awaiting,
+        )
+        if place is not None:
+            return {"workflow": place.workflow, "place": place}
     thread = (config.get("configurable") or {}).get("thread_id")
-    if thread is None or thread == "":
+    if explicit is None and (thread is None or thread == "" or _forgetful(spot)):
         raise NoWorkflow(
             f"{call.tool.name} was called outside of a workflow, so that nothing tells a retry "
-            "from a new intent. Run the agent on a thread (config={'configurable': {'thread_id': "
-            "'order-42'}}), or inside `with ledger.workflow('order-42'):`, or name it in "
+            "from a new intent. Run the agent on a thread with a checkpointer (config="
+            "{'configurable': {'thread_id': 'order-42'}}), or inside "
+            "`with ledger.workflow('order-42'):`, or name it in "
             "wrap_tools(…, workflow='order-42')"
         )
-    return str(thread)  # savers do the same: 42 and "42" are one thread
+    # savers do the same: 42 and "42" are one thread
+    return {"workflow": explicit if explicit is not None else str(thread)}
+
+
+def _forgetful(spot: Spot | None) -> bool:
+    """Whether this is a graph without a checkpointer: its thread's id says nothing."""
+    return spot is not None and (spot.saver is None or isinstance(spot.saver, bool))
 
 
 def _told(call: Call, error: LedgerError) -> Any:

@@ -31,10 +31,11 @@ from tallystick.errors import (
     NotApplied,
     ResultNotStored,
     ResultTypeUnknown,
+    ThreadError,
 )
 
 #: it happened, or it may have: whoever hears of a failure here may do it a second time
-STOPS = (EffectStopped, ResultNotStored, ResultTypeUnknown, DamagedRecord)
+STOPS = (EffectStopped, ResultNotStored, ResultTypeUnknown, DamagedRecord, ThreadError)
 #: it did not happen, for a reason that concerns the model
 ANSWERS = (ApprovalDenied, ApprovalExpired, EffectCancelled, ArgumentsChanged, NotApplied)
 

@@ -21,6 +21,7 @@ from tallystick_langchain._binding import (
     binding_of,
 )
 from tallystick_langchain._call import aperform, calling, entering, perform
+from tallystick_langchain._graph import Fork, check_fork
 from tallystick_langchain._mcp import hinted
 
 T = TypeVar("T", bound=BaseTool)
@@ -37,6 +38,7 @@ def wrap_tools(  # pyright: ignore[reportOverlappingOverload] - a list cannot sa
     workflow: str | None = None,
     policies: Mapping[str, Policy] | None = None,
     default: Policy = _DEFAULT,
+    on_fork: Fork = "replay",
 ) -> list[BaseTool]: ...
 @overload
 def wrap_tools(
@@ -46,6 +48,7 @@ def wrap_tools(
     workflow: str | None = None,
     policies: Mapping[str, Policy] | None = None,
     default: Policy = _DEFAULT,
+    on_fork: Fork = "replay",
 ) -> list[BaseTool | dict[str, Any]]: ...
 def wrap_tools(
     tools: Sequence[BaseTool | Function | dict[str, Any]],
@@ -54,6 +57,7 @@ def wrap_tools(
     workflow: str | None = None,
     policies: Mapping[str, Policy] | None = None,
     default: Policy = _DEFAULT,
+    on_fork: Fork = "replay",
 ) -> list[Any]:
     """
     The same tools, every call of which is an effect of *ledger*.
@@ -73,8 +77,17 @@ def wrap_tools(
         safe; no key is passed on), anything else ``AT_MOST_ONCE``. They are claims of the server:
         give a policy where you don't trust it. They never lift an approval.
 
+    on_fork
+        What a call means that a LangGraph thread makes once more on another branch, after time
+        travel: ``"replay"`` (default) what is recorded on the first one, ``"run"`` a new intent,
+        ``"ask"`` a person.
+
     The call's identity is the id of the tool call where there is one, else the arguments that the
-    model chose; injected ones never count.
+    model chose; injected ones never count. On a LangGraph thread it holds within one turn, from an
+    input to the next. There a tool waits until the checkpoint that asked for it is durable, and a
+    call that comes again under a new id, because a crash, a retry or time travel lost the message
+    that held the old one, is the recorded one. A second call of the same subgraph in one node can
+    look like a retry of the first one: where nothing tells them apart a person is asked.
 
     What stops a run (in doubt, approval required, halted, still running, a result that was not
     kept) is a ``GraphBubbleUp`` too, so that no retry swallows it and no model is told to try
@@ -91,7 +104,7 @@ def wrap_tools(
             f"the tools are {', '.join(names) or 'none'}"
         )
     return [
-        _wrapped(tool, ledger, workflow, (policies or {}).get(tool.name), default)
+        _wrapped(tool, ledger, workflow, (policies or {}).get(tool.name), default, on_fork)
         if isinstance(tool, BaseTool)
         else tool
         for tool in made
@@ -100,11 +113,21 @@ def wrap_tools(
 
 @overload
 def wrap_tool(
-    tool: T, ledger: Ledger, *, workflow: str | None = None, policy: Policy | None = None
+    tool: T,
+    ledger: Ledger,
+    *,
+    workflow: str | None = None,
+    policy: Policy | None = None,
+    on_fork: Fork = "replay",
 ) -> T: ...
 @overload
 def wrap_tool(
-    tool: Function, ledger: Ledger, *, workflow: str | None = None, policy: Policy | None = None
+    tool: Function,
+    ledger: Ledger,
+    *,
+    workflow: str | None = None,
+    policy: Policy | None = None,
+    on_fork: Fork = "replay",
 ) -> BaseTool: ...
 def wrap_tool(
     tool: BaseTool | Function,
@@ -112,6 +135,7 @@ def wrap_tool(
     *,
     workflow: str | None = None,
     policy: Policy | None = None,
+    on_fork: Fork = "replay",
 ) -> BaseTool:
     """
     The same tool, every call of which is an effect of *ledger*; see :func:`wrap_tools`.
@@ -121,7 +145,7 @@ def wrap_tool(
     made = _as_tool(tool)
     if not isinstance(made, BaseTool):
         raise InvalidCall(f"{tool!r} runs at the provider; there is nothing here to wrap")
-    return _wrapped(made, ledger, workflow, policy, _DEFAULT)
+    return _wrapped(made, ledger, workflow, policy, _DEFAULT, on_fork)
 
 
 def _as_tool(tool: Any) -> BaseTool | dict[str, Any]:
@@ -136,15 +160,23 @@ def _as_tool(tool: Any) -> BaseTool | dict[str, Any]:
 
 
 def _wrapped(
-    tool: BaseTool, ledger: Ledger, workflow: str | None, policy: Policy | None, default: Policy
+    tool: BaseTool,
+    ledger: Ledger,
+    workflow: str | None,
+    policy: Policy | None,
+    default: Policy,
+    on_fork: Fork,
 ) -> BaseTool:
     _checked(ledger, workflow, policy, default)
+    check_fork(on_fork)
     bound = binding_of(tool)
     if bound is not None:
         return _same(tool, bound, ledger, workflow, policy)
     chosen = policy if policy is not None else hinted(tool, default)
     copy = tool.model_copy()
-    vars(copy)[BINDING] = Binding(copy, ledger=ledger, workflow=workflow, policy=chosen)
+    vars(copy)[BINDING] = Binding(
+        copy, ledger=ledger, workflow=workflow, policy=chosen, on_fork=on_fork
+    )
     object.__setattr__(copy, "__class__", _ledgered(type(tool)))
     return copy
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -35,6 +33,7 @@ from tallystick._checkpoints import (
 )
 from tallystick._ports import Ports
 from tallystick.errors import CheckpointDamaged, InvalidCall, ThreadDeleted
+from tallystick_checkpoint._memory import Known, Memory
 from tallystick_checkpoint._values import (
     Entry,
     MissingPiece,
@@ -44,38 +43,8 @@ from tallystick_checkpoint._values import (
     taken_apart,
 )
 
-#: checkpoints whose parts are remembered, to name them again without reading them
-_KNOWN = 2000
 #: checkpoints that are read in one go
 _PAGE = 200
-
-
-class Known(NamedTuple):
-    """What the next checkpoint needs to know of this one."""
-
-    entries: Mapping[str, Entry]
-    turn: str | None
-
-
-class Memory:
-    """What this process knows without asking; shared by all copies of a saver."""
-
-    def __init__(self) -> None:
-        self.pieces = Pieces()
-        self._lock = threading.Lock()
-        self._known: OrderedDict[tuple[bytes, str, str], Known] = OrderedDict()
-
-    def remember(self, place: tuple[bytes, str, str], known: Known) -> None:
-        """A checkpoint that is durable."""
-        with self._lock:
-            self._known[place] = known
-            if len(self._known) > _KNOWN:
-                self._known.popitem(last=False)
-
-    def known(self, place: tuple[bytes, str, str]) -> Known | None:
-        """What is remembered of a checkpoint."""
-        with self._lock:
-            return self._known.get(place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +217,15 @@ class Draft(NamedTuple):
 
 async def put(p: Ports, memory: Memory, serde: SerializerProtocol, draft: Draft) -> RunnableConfig:
     """Keep a checkpoint; when this returns it is durable. ThreadDeleted if its thread is gone."""
+    place = draft.place
+    try:
+        return await _put(p, memory, serde, draft)
+    except BaseException as error:
+        memory.failed((place.key, place.ns, draft.checkpoint["id"]), error)
+        raise
+
+
+async def _put(p: Ports, memory: Memory, serde: SerializerProtocol, draft: Draft) -> RunnableConfig:
     place, checkpoint = draft.place, draft.checkpoint
     parent = await _known(p, memory, place.key, place.ns, place.id)
     turn = await _turn(p, memory, draft, parent)
@@ -338,7 +316,10 @@ async def _turn(p: Ports, memory: Memory, draft: Draft, parent: Known | None) ->
     place = draft.place
     if not place.ns:
         if draft.metadata.get("source") == "input":
-            return json.dumps([place.thread, draft.checkpoint["id"]])
+            run = get_checkpoint_metadata(draft.config, draft.metadata).get("run_id")  # type: ignore[arg-type]
+            named = isinstance(run, str) and bool(run)
+            # under a run's name an input that is sent twice begins one turn
+            return json.dumps([place.thread, f"run:{run}" if named else draft.checkpoint["id"]])
         return parent.turn if parent else None
     if parent is not None and parent.turn is not None:
         return parent.turn

@@ -21,9 +21,12 @@ from tallystick import Ledger
 from tallystick._checkpoints import ReadCheckpoints, thread_key
 from tallystick._faces import run_sync
 from tallystick._keys import is_a
+from tallystick._policy import seconds
 from tallystick._ports import Ports
 from tallystick.errors import InvalidCall
 from tallystick_checkpoint import _flows as flows
+from tallystick_checkpoint._history import History
+from tallystick_checkpoint._memory import Memory
 
 
 class LedgerSaver(BaseCheckpointSaver[str]):
@@ -44,6 +47,10 @@ class LedgerSaver(BaseCheckpointSaver[str]):
         ``EncryptedSerializer`` is as closed as what it wraps:
         ``EncryptedSerializer.from_pycryptodome_aes(LedgerSaver.closed(), …)``.
 
+    barrier
+        Seconds that a tool on this ledger waits for the checkpoint that asked for it to be
+        durable, before it acts; then CheckpointLate, and nothing was started.
+
     Any thread and any event loop may use it, on every store of the ledger. It ends with the ledger.
 
     >>> from tallystick import Ledger
@@ -54,12 +61,20 @@ class LedgerSaver(BaseCheckpointSaver[str]):
     >>> ledger.close()
     """
 
-    def __init__(self, ledger: Ledger, *, serde: SerializerProtocol | None = None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        serde: SerializerProtocol | None = None,
+        barrier: float = 30.0,
+    ) -> None:
         if not is_a(ledger, Ledger):
             raise InvalidCall(f"{ledger!r} is no ledger; give a tallystick.Ledger")
         super().__init__(serde=serde if serde is not None else self.closed())
         self.ledger = ledger
-        self._memory = flows.Memory()
+        self._memory = Memory()
+        #: for the adapters of this ledger: where in a thread's history a call stands
+        self.history = History(ledger, self._memory, seconds(barrier, "LedgerSaver(barrier=…)"))
 
     @staticmethod
     def closed() -> JsonPlusSerializer:
@@ -81,11 +96,20 @@ class LedgerSaver(BaseCheckpointSaver[str]):
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The checkpoint that *config* names, or the newest of its thread and namespace."""
+        self._begins(config)
         return run_sync(flows.get(self._sync, self._memory, self.serde, self._place(config)))
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As :meth:`get_tuple`, awaited."""
+        self._begins(config)
         return await flows.get(self._async, self._memory, self.serde, self._place(config))
+
+    def _begins(self, config: RunnableConfig) -> None:
+        """A graph that begins to run asks for its newest checkpoint, others ask without that."""
+        runtime: Any = config.get("configurable", {}).get("__pregel_runtime")
+        if runtime is not None:
+            place, info = self._place(config), getattr(runtime, "execution_info", None)
+            self._memory.runs(place.key, place.ns, getattr(info, "node_attempt", None))
 
     def list(
         self,

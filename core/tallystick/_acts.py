@@ -55,6 +55,10 @@ class Claim(NamedTuple):
     expires: int | None = None
     quorum: int = 0
     facts: str | None = None
+    #: twins up to this one are known, and no reason to hesitate
+    after: int = 0
+    #: where the call stands, as a JSON list with one object
+    place: str | None = None
 
 
 class Settle(NamedTuple):

@@ -172,6 +172,30 @@ class ReadBlobs(Act["list[Blob]"]):
     ids: tuple[bytes, ...]
 
 
+class Step(NamedTuple):
+    """A checkpoint of a lineage."""
+
+    id: str
+    parent: str | None
+    turn: str | None
+    metadata: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadLineage(Act["list[Step]"]):
+    """
+    Read a checkpoint and its ancestors in one namespace, the nearest first.
+
+    ``bounded``: only those of its own turn.
+    """
+
+    key: bytes
+    ns: str
+    id: str
+    bounded: bool = True
+    limit: int = 10_000
+
+
 class CheckpointTx(Protocol):
     """What a transaction must offer for checkpoints; a store without it keeps effects only."""
 
@@ -193,6 +217,10 @@ class CheckpointTx(Protocol):
 
     def checkpoints(self, act: ReadCheckpoints) -> list[Saved]:
         """Read checkpoints, greatest id first."""
+        ...
+
+    def lineage(self, act: ReadLineage) -> list[Step]:
+        """Read a checkpoint and its ancestors, the nearest first."""
         ...
 
     def writes(self, key: bytes, ns: str, ids: tuple[str, ...]) -> list[Written]:

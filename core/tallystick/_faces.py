@@ -165,6 +165,9 @@ class Blocking(_Face):
         finally:
             waiters.leave(waiter, remote=remote)
 
+    async def until(self, done: Future[T], timeout: float) -> T:
+        return done.result(timeout)
+
     async def lively(self) -> bool:
         if self._store.lively():
             return True
@@ -257,6 +260,11 @@ class Awaiting(_Face):
             return found if waiter.changed(found) else self._news(await waiter.wait(timeout))
         finally:
             waiters.leave(waiter, remote=remote)
+
+    async def until(self, done: Future[T], timeout: float) -> T:
+        async with asyncio.timeout(timeout):
+            # others wait for the same: whoever goes takes it from nobody
+            return await asyncio.shield(asyncio.wrap_future(done))
 
     async def lively(self) -> bool:
         if self._store.lively():

@@ -26,7 +26,7 @@ class Identity(NamedTuple):
     What a call is called.
 
     ``digest`` compares arguments (volatile ones left out), ``shown`` covers all of them, ``twin``
-    is equal for the same tool and arguments in the same workflow whatever the call id.
+    is equal for the same tool and arguments in the same workflow and turn whatever the call id.
     """
 
     key: bytes
@@ -82,7 +82,6 @@ def _encodable(value: str) -> bool:
 
 
 @functools.lru_cache(maxsize=4096)
-@functools.lru_cache(maxsize=4096)
 def scope_of(tenant: str, workflow: str) -> bytes:
     """Sixteen bytes that stand for a workflow in an index."""
     return hashed(VERSION, b"scope", tenant.encode(), workflow.encode())[:16]
@@ -97,10 +96,11 @@ def identify(
     call_id: str | None,
     occurrence: int,
     policy: Policy,
+    turn: str | None = None,
     nonce: bytes | None = None,
 ) -> Identity:
     """
-    The identity of calling *tool* with *args* in *workflow*.
+    The identity of calling *tool* with *args* in *workflow*, or in one *turn* of it.
 
     With *nonce* (a ``READ_ONLY`` call) every call is its own. Raises NotSerializable for arguments
     without a canonical form and InvalidPolicy when ``Policy(identity=…)`` names what is not there.
@@ -120,7 +120,7 @@ def identify(
         kind, name = _CALL, hashed(call_id.encode(), digest)
     else:
         kind, name = _CONTENT, digest
-    place = _place(tenant, workflow, tool)
+    place = _place(tenant, workflow, turn, tool)
     which = occurrence.to_bytes(8, "big")
     return Identity(
         hashlib.sha256(place + kind + _prefixed(name) + which).digest(),
@@ -132,9 +132,11 @@ def identify(
 
 
 @functools.lru_cache(maxsize=4096)
-def _place(tenant: str, workflow: str, tool: str) -> bytes:
-    """What all effects of a tool in a workflow have in common, ready to be hashed."""
-    parts = (VERSION, tenant.encode(), workflow.encode(), tool.encode())
+def _place(tenant: str, workflow: str, turn: str | None, tool: str) -> bytes:
+    """What all effects of a tool in a workflow, or a turn, have in common, ready to be hashed."""
+    parts: tuple[bytes, ...] = (VERSION, tenant.encode(), workflow.encode(), tool.encode())
+    if turn is not None:
+        parts = (VERSION, b"turn", tenant.encode(), workflow.encode(), turn.encode(), tool.encode())
     return b"".join(_prefixed(part) for part in parts)
 
 

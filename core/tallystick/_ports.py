@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from tallystick._acts import (
     Act,
@@ -19,6 +20,9 @@ from tallystick._acts import (
 )
 from tallystick._changes import Vote
 from tallystick._model import Halt, Row
+
+if TYPE_CHECKING:
+    from tallystick._places import Neighbour, Neighbours
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -136,6 +140,18 @@ class Tx(Protocol):
 
     def find(self, act: Find) -> list[Row]:
         """Read rows, newest first."""
+        ...
+
+    def neighbours(self, act: Neighbours) -> list[Neighbour]:
+        """Read the effects beside which a call may stand, oldest first."""
+        ...
+
+    def place(self, key: bytes) -> str | None:
+        """Read the places at which an effect was asked for, as they are stored."""
+        ...
+
+    def put_place(self, key: bytes, place: str) -> None:
+        """Write them."""
         ...
 
     def history(self, tenant: str, key: bytes) -> list[EventRow]:
@@ -291,6 +307,10 @@ class Ports(Protocol):
 
     async def pause(self, seconds: float) -> None:
         """Do nothing for a while."""
+        ...
+
+    async def until(self, done: Future[T], timeout: float) -> T:
+        """Wait for what another thread of this process will do; TimeoutError after *timeout*."""
         ...
 
     async def lively(self) -> bool:

@@ -38,6 +38,10 @@ Everything that can go wrong, as one drawing.
     │   └── LedgerClosed
     ├── ThreadError                  about one thread of checkpoints
     │   ├── ThreadDeleted            it was deleted while something ran in it
+    │   ├── UnknownThread            the ledger has never seen it
+    │   ├── WrongLedger              its checkpoints are in another ledger than its tools' effects
+    │   ├── AnswerRefused            to no question that is open, or no answer to it
+    │   ├── CheckpointLate           what asked for an effect did not get durable in time
     │   └── CheckpointDamaged        a piece of it is not what was stored
     └── NotApplied                   raised *by tools*: it did not happen
 """
@@ -47,6 +51,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "AnswerRefused",
     "ApprovalDenied",
     "ApprovalExpired",
     "ApprovalRequired",
@@ -55,6 +60,7 @@ __all__ = [
     "AsyncTool",
     "CalledFromItself",
     "CheckpointDamaged",
+    "CheckpointLate",
     "DamagedRecord",
     "DecisionRefused",
     "DriverMissing",
@@ -84,6 +90,8 @@ __all__ = [
     "ThreadDeleted",
     "ThreadError",
     "UnknownEffect",
+    "UnknownThread",
+    "WrongLedger",
 ]
 
 
@@ -148,7 +156,7 @@ class EffectError(LedgerError):
         return _revive, (type(self), self.args, self.__dict__)
 
 
-def _revive(kind: type[EffectError], args: tuple[Any, ...], state: dict[str, Any]) -> EffectError:
+def _revive(kind: Any, args: tuple[Any, ...], state: dict[str, Any]) -> Any:
     error = kind.__new__(kind, *args)
     Exception.__init__(error, *args)
     error.__dict__.update(state)
@@ -282,9 +290,43 @@ class ThreadError(LedgerError):
         super().__init__(message)
         self.thread = thread
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _revive, (type(self), self.args, self.__dict__)
+
 
 class ThreadDeleted(ThreadError):
     """The thread was deleted while something ran in it; what that still sends is not kept."""
+
+
+class UnknownThread(ThreadError, LookupError):
+    """The ledger has no checkpoint of it."""
+
+
+class WrongLedger(ThreadError):
+    """Checkpoints in one ledger and effects in another: neither could vouch for the other."""
+
+
+class AnswerRefused(ThreadError, ValueError):
+    """
+    A person's answer fits no question that is open; nothing was decided, the question stands.
+
+    ``interrupt`` is the id of the interrupt, ``effects`` the hex keys that it asks about.
+    """
+
+    def __init__(
+        self, message: str, *, thread: str, interrupt: str = "", effects: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message, thread=thread)
+        self.interrupt = interrupt
+        self.effects = effects
+
+
+class CheckpointLate(ThreadError):
+    """
+    The checkpoint that asked for an effect did not become durable in time; nothing started.
+
+    A crash right after would have lost the question and kept the effect.
+    """
 
 
 class CheckpointDamaged(ThreadError):

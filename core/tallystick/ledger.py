@@ -22,6 +22,7 @@ from tallystick._flows.transactions import transact
 from tallystick._hooks import Hook, Hooks
 from tallystick._keys import check_name, identify, is_a
 from tallystick._model import Guarantee
+from tallystick._places import Place
 from tallystick._policy import Policy
 from tallystick._ports import Store
 from tallystick._scope import Claimed, WorkflowScope
@@ -119,6 +120,7 @@ class Ledger(Desk):
         occurrence: int = 0,
         policy: Policy | None = None,
         connection: Any = None,
+        place: Place | None = None,
     ) -> R:
         """
         Perform ``fn(**args)`` as an effect, or return what became of it before.
@@ -128,14 +130,15 @@ class Ledger(Desk):
         arguments are the same intent; without, the same arguments are. *occurrence* tells intended
         repeats apart. *connection* is for ``TRANSACTIONAL`` tools: a SQLAlchemy or SQLModel
         ``Connection`` or ``Session`` in whose transaction effect and record are made; without one
-        the ledger opens and commits its own.
+        the ledger opens and commits its own. *place* comes from the adapter of a framework that
+        runs steps again.
 
         Returns the result; a replayed one is equal and of the same type. Raises what *fn* raised
         when that certainly means that nothing happened, else EffectInDoubt; ApprovalRequired,
         ApprovalDenied, ApprovalExpired, EffectFailed (a recorded failure), ArgumentsChanged,
         Halted, StillRunning; InvalidCall for bad input, before anything is recorded.
         """
-        call = self._call(tool, fn, args, workflow, call_id, occurrence, policy, connection)
+        call = self._call(tool, fn, args, workflow, call_id, occurrence, policy, connection, place)
         if call.is_async:
             raise AsyncTool(f"{tool} is async: use `await ledger.acall(…)`")
         if call.policy.guarantee is Guarantee.TRANSACTIONAL:
@@ -154,6 +157,7 @@ class Ledger(Desk):
         occurrence: int = 0,
         policy: Policy | None = None,
         connection: Any = None,
+        place: Place | None = None,
     ) -> R: ...
 
     @overload
@@ -168,6 +172,7 @@ class Ledger(Desk):
         occurrence: int = 0,
         policy: Policy | None = None,
         connection: Any = None,
+        place: Place | None = None,
     ) -> R: ...
 
     async def acall(
@@ -181,9 +186,10 @@ class Ledger(Desk):
         occurrence: int = 0,
         policy: Policy | None = None,
         connection: Any = None,
+        place: Place | None = None,
     ) -> Any:
         """As :meth:`call`, awaited; a sync *fn* runs in a thread, in the caller's context."""
-        call = self._call(tool, fn, args, workflow, call_id, occurrence, policy, connection)
+        call = self._call(tool, fn, args, workflow, call_id, occurrence, policy, connection, place)
         if call.policy.guarantee is Guarantee.TRANSACTIONAL:
             return await transact(self._awaiting, call)
         return await perform(self._awaiting, call)
@@ -242,6 +248,7 @@ class Ledger(Desk):
         call_id: str | None = None,
         occurrence: int = 0,
         policy: Policy | None = None,
+        place: Place | None = None,
     ) -> Claimed:
         """
         Claim an effect by hand, as a sync or async context manager.
@@ -251,7 +258,7 @@ class Ledger(Desk):
         the block ends, or the effect is in doubt. Otherwise ``claim.result`` is the recorded one.
         """
         call = self._call(
-            tool, _by_hand, args, workflow, call_id, occurrence, policy, None, bound=False
+            tool, _by_hand, args, workflow, call_id, occurrence, policy, None, place, bound=False
         )
         if call.policy.guarantee is Guarantee.TRANSACTIONAL:
             raise InvalidPolicy("TRANSACTIONAL effects need ledger.call(…, connection=…)")
@@ -267,6 +274,7 @@ class Ledger(Desk):
         occurrence: int,
         policy: Policy | None,
         connection: Any,
+        place: Place | None,
         *,
         bound: bool = True,
     ) -> Call:
@@ -304,6 +312,7 @@ class Ledger(Desk):
             call_id=call_id,
             occurrence=occurrence,
             policy=policy,
+            turn=turn_of(place, policy),
             nonce=nonce if read_only else None,
         )
         if identity.size > self._max_arguments:
@@ -328,6 +337,7 @@ class Ledger(Desk):
             policy,
             current.within if current is not None else frozenset(),
             connection,
+            place,
         )
 
     def _inherited(self, tool: str, policy: Policy, outer: CurrentEffect) -> Any:
@@ -396,6 +406,12 @@ def _nonces() -> Callable[[], bytes]:
     """Sixteen bytes that no other claim has: eight at random for this ledger, and a count."""
     mine, count = os.urandom(8), itertools.count()
     return lambda: mine + next(count).to_bytes(8, "big")
+
+
+def turn_of(place: Place | None, policy: Policy) -> str | None:
+    """The turn that is part of the key; a business identity is one in the whole workflow."""
+    named = policy.identity is not None or policy.repeat == "same"
+    return None if place is None or named else place.turn
 
 
 def _by_hand(**_: Any) -> None:

@@ -78,7 +78,7 @@ def test_parallel_calls_with_their_own_ids_all_run(ledger: Ledger, bank: Bank) -
 
 
 def test_parallel_calls_under_one_id_run_once(ledger: Ledger, bank: Bank) -> None:
-    tools = wrap_tools([bank.tool()], ledger)
+    tools = wrap_tools([bank.tool()], ledger, workflow="w")
     asked = asking(*[("charge", {"order": "a"}, "c1")] * 3)
     result = graph_of(tools).invoke({"messages": [asked]}, thread())
     assert len({str(message.content) for message in answers(result)}) == 1

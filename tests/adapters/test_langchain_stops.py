@@ -102,7 +102,7 @@ def test_waiting_too_long_for_another_holder_stops_the_run(ledger: Ledger) -> No
         may_end.wait(10)
         return "done"
 
-    wrapped = wrap_tool(act, ledger, policy=Policy(wait=0.05))
+    wrapped = wrap_tool(act, ledger, workflow="order-42", policy=Policy(wait=0.05))
     holder = threading.Thread(target=acted, args=[wrapped])
     holder.start()
     assert begun.wait(10)

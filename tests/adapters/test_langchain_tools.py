@@ -121,7 +121,7 @@ def test_a_tool_node_gets_the_same_messages(
         graph = graph_of([tool], store=store)
         return seen(graph.invoke({"messages": [asking((tool.name, kind.args, "c1"))]}, thread()))
 
-    assert run(wrap_tool(kind.make(), ledger)) == run(kind.make())
+    assert run(wrap_tool(kind.make(), ledger, workflow="w")) == run(kind.make())
 
 
 @kinds
@@ -133,7 +133,7 @@ async def test_an_async_tool_node_gets_the_same_messages(
         messages = {"messages": [asking((tool.name, kind.args, "c1"))]}
         return seen(await graph.ainvoke(messages, thread()))
 
-    assert await run(wrap_tool(kind.make(), ledger)) == await run(kind.make())
+    assert await run(wrap_tool(kind.make(), ledger, workflow="w")) == await run(kind.make())
 
 
 @sync_kinds
@@ -142,7 +142,7 @@ def test_an_agent_gets_the_same_messages(kind: Kind, ledger: Ledger, store: InMe
         agent = agent_of([tool], once((tool.name, kind.args, "c1")), store=store)
         return seen(agent.invoke(said(), thread()))
 
-    assert run(wrap_tool(kind.make(), ledger)) == run(kind.make())
+    assert run(wrap_tool(kind.make(), ledger, workflow="w")) == run(kind.make())
 
 
 @kinds
@@ -153,14 +153,14 @@ async def test_an_async_agent_gets_the_same_messages(
         agent = agent_of([tool], once((tool.name, kind.args, "c1")), store=store)
         return seen(await agent.ainvoke(said(), thread()))
 
-    assert await run(wrap_tool(kind.make(), ledger)) == await run(kind.make())
+    assert await run(wrap_tool(kind.make(), ledger, workflow="w")) == await run(kind.make())
 
 
 @kinds
 async def test_a_repeated_call_is_answered_by_the_ledger(
     kind: Kind, ledger: Ledger, store: InMemoryStore
 ) -> None:
-    tool = wrap_tool(kind.make(), ledger)
+    tool = wrap_tool(kind.make(), ledger, workflow="w")
     graph = graph_of([tool], store=store)
     messages = {"messages": [asking((tool.name, kind.args, "c1"))]}
     first = await graph.ainvoke(messages, thread())

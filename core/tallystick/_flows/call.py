@@ -12,6 +12,7 @@ from tallystick._canonical import digest
 from tallystick._codec import decode, encode
 from tallystick._keys import Identity, scope_of
 from tallystick._model import Guarantee, Row
+from tallystick._places import Place
 from tallystick._policy import Policy, Seconds, in_seconds
 from tallystick.errors import DamagedRecord, LedgerError
 
@@ -35,11 +36,26 @@ class Call(NamedTuple):
     policy: Policy
     within: frozenset[bytes]
     connection: Any = None
+    #: where the call stands, for a framework that may run it again
+    place: Place | None = None
+    #: twins up to this one were seen, and are other intents
+    after: int = 0
 
     @property
     def hex(self) -> str:
         """The key as users see it."""
         return self.identity.key.hex()
+
+    @property
+    def placed(self) -> bool:
+        """Whether the place says which effect this is; a business identity says it by itself."""
+        policy = self.policy
+        return (
+            self.place is not None
+            and policy.identity is None
+            and policy.repeat != "same"
+            and policy.guarantee is not Guarantee.READ_ONLY
+        )
 
     @property
     def timeout(self) -> float | None:
@@ -70,6 +86,7 @@ def claim_of(call: Call, holder: str, status: str = "running", **asked: Any) -> 
         lifetime = whole - min(60_000_000, whole // 20)
     quiet = micros(policy.quiet) if policy.guarantee is Guarantee.RECONCILE else 0
     identity = call.identity
+    suspect = asked.pop("suspect", policy.on_suspect)
     return Claim(
         identity.key,
         call.tenant,
@@ -85,9 +102,11 @@ def claim_of(call: Call, holder: str, status: str = "running", **asked: Any) -> 
         shown_text(call),
         scope_of(call.tenant, call.workflow),
         identity.twin,
-        asked.pop("suspect", policy.on_suspect),
+        "ask" if call.placed else suspect,
         quiet,
         lifetime,
+        after=call.after,
+        place=f"[{call.place.text}]" if call.place is not None else None,
         **asked,
     )
 

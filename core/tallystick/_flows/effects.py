@@ -13,7 +13,7 @@ from typing import Any
 
 from tallystick import _rules as rules
 from tallystick._acts import Doubt, Found, Lapse, Look, Settle, Start
-from tallystick._flows import approvals, probing, stops
+from tallystick._flows import approvals, placing, probing, stops
 from tallystick._flows.attempt import Outcome, attempt
 from tallystick._flows.call import Call, claim_of, describe, recorded_args, seen, summary
 from tallystick._model import Guarantee, Row, Status
@@ -101,11 +101,52 @@ class Walk:
     async def open(self) -> Found:
         """Look, where that is cheap or where a person may have to be asked; else claim at once."""
         p, call = self.p, self.call
+        if call.placed:
+            return await self._open_placed()
         known = p.local or p.remembers(call.identity.key)
         if known or call.policy.approval is not False:
             found = await self.look()
             if found.row is not None:
                 return found
+        if call.policy.approval is not False and await approvals.required(p, call):
+            return await approvals.ask(p, call)
+        return await self.claim()
+
+    async def _open_placed(self) -> Found:
+        """Claim where nothing has to be asked first; what was there before is looked at."""
+        place = self.call.place
+        careful = self.call.policy.on_suspect != "run" or (place is not None and place.questions)
+        if self.call.policy.approval is False and not careful:
+            found = await self.claim()
+            if found.fresh or (found.row is None and found.twin is None):
+                return found
+        return await self._resolve()
+
+    async def _resolve(self) -> Found:
+        """Follow the effect that this call stands for, or begin one of its own."""
+        for _ in range(_RIVALS):
+            self.call, found, unclear = await placing.resolve(self.p, self.call)
+            refuse_itself(self.call)
+            if found is None:
+                found = await self._begin(unclear)
+                if found.row is not None and found.row.nonce != self.call.nonce:
+                    continue  # a call beside this one was faster
+                if found.twin is not None and not found.fresh:
+                    continue
+            return found
+        raise StoreBusy(f"others are faster each time with {self.call.hex[:12]}; try later")
+
+    async def settle_place(self) -> None:
+        """Learn which effect this call stands for, and begin nothing."""
+        self.call, found, unclear = await placing.resolve(self.p, self.call)
+        refuse_itself(self.call)
+        if found is None and unclear:
+            await approvals.ask(self.p, self.call, kind="suspect", note=unclear)
+
+    async def _begin(self, unclear: str) -> Found:
+        p, call = self.p, self.call
+        if unclear:
+            return await approvals.ask(p, call, kind="suspect", note=unclear)
         if call.policy.approval is not False and await approvals.required(p, call):
             return await approvals.ask(p, call)
         return await self.claim()
@@ -210,7 +251,7 @@ class Walk:
             )
         if self._rivals > _AT_ONCE:
             await self.p.pause(min(0.001 * self._rivals, 0.1))
-        return await self.claim()
+        return await (self._resolve() if self.call.placed else self.claim())
 
     async def _halted(self, found: Found) -> Found:
         self._tell("halted", found)
@@ -228,6 +269,8 @@ class Walk:
         raise stops.changed(self.call, row)
 
     async def _suspect(self, found: Found) -> Found:
+        if self.call.placed:
+            return await self._resolve()
         twin = found.twin
         assert twin is not None
         self._tell("suspect", found, twin=twin.hex(), call_id=self.call.call_id)

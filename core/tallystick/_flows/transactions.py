@@ -42,6 +42,8 @@ async def transact(p: Ports, call: Call) -> Any:
             "tool async"
         )
     walk = Walk(p, call)
+    if call.placed:
+        await walk.settle_place()
     tries = passes = 0
     while passes < _PASSES:
         tries += 1

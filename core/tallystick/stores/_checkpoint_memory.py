@@ -11,7 +11,9 @@ from tallystick._checkpoints import (
     PutCheckpoint,
     PutWrites,
     ReadCheckpoints,
+    ReadLineage,
     Saved,
+    Step,
     Written,
 )
 
@@ -75,6 +77,16 @@ class MemoryCheckpoints:
         if id_ is None:
             id_ = max((i for n, i in saved if n == ns), default=None)
         return None if id_ is None else saved.get((ns, id_))
+
+    def lineage(self, act: ReadLineage) -> list[Step]:
+        found: list[Step] = []
+        saved = self.checkpoint(act.key, act.ns, act.id)
+        while saved is not None and len(found) < act.limit:
+            found.append(Step(saved.id, saved.parent, saved.turn, saved.metadata))
+            parent = self.checkpoint(act.key, act.ns, saved.parent) if saved.parent else None
+            mine = parent is not None and saved.turn is not None and parent.turn == saved.turn
+            saved = parent if mine or not act.bounded else None
+        return found
 
     def checkpoints(self, act: ReadCheckpoints) -> list[Saved]:
         threads = self._threads.saved

@@ -16,6 +16,7 @@ from tallystick._checkpoints import (
     ReadBlobs,
     ReadCheckpoint,
     ReadCheckpoints,
+    ReadLineage,
     ReadWrites,
     Saved,
     Written,
@@ -73,6 +74,7 @@ SCRIPTS: dict[type, Callable[[Any, Any, Any], Any]] = {
 READS: dict[type, Callable[[Any, Any], Any]] = {
     ReadCheckpoint: read_checkpoint,
     ReadCheckpoints: lambda tx, act: tx.checkpoints(act),
+    ReadLineage: lambda tx, act: tx.lineage(act),
     ReadWrites: lambda tx, act: tx.writes(act.key, act.ns, act.ids),
     ReadBlobs: lambda tx, act: tx.blobs(act.key, act.ids),
 }

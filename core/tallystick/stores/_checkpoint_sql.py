@@ -59,6 +59,17 @@ SELECT {_SAVED} FROM tallystick_checkpoint c
     "checkpoints": f"""
 SELECT {_SAVED} FROM tallystick_checkpoint c
  WHERE {{where}} ORDER BY c.id DESC, c.thread, c.ns LIMIT :limit""",
+    # Read a checkpoint and its ancestors, or those of its turn.
+    "lineage": """
+WITH RECURSIVE up(id, parent, turn, metadata, depth) AS (
+  SELECT c.id, c.parent, c.turn, c.metadata, 0 FROM tallystick_checkpoint c
+   WHERE c.thread = :thread AND c.ns = :ns AND c.id = :id
+   UNION ALL
+  SELECT c.id, c.parent, c.turn, c.metadata, up.depth + 1
+    FROM up JOIN tallystick_checkpoint c
+      ON c.thread = :thread AND c.ns = :ns AND c.id = up.parent
+   WHERE up.depth + 1 < :limit AND (NOT :bounded OR c.turn = up.turn))
+SELECT id, parent, turn, metadata FROM up ORDER BY depth""",
     # Read the writes of some checkpoints; Python sorts them, byte by byte like everybody else.
     "writes": f"""
 SELECT {_WRITTEN} FROM tallystick_write w

@@ -11,7 +11,9 @@ from tallystick._checkpoints import (
     PutCheckpoint,
     PutWrites,
     ReadCheckpoints,
+    ReadLineage,
     Saved,
+    Step,
     Written,
 )
 from tallystick.stores._checkpoint_sql import CHECKPOINT_STATEMENTS
@@ -80,6 +82,11 @@ class SqlCheckpoints:
         text = CHECKPOINT_STATEMENTS["checkpoints"]
         sql = self.dialect.say(text, where=where)
         return [Saved._make(row) for row in self._execute(sql, params).fetchall()]
+
+    def lineage(self, act: ReadLineage) -> list[Step]:
+        place = {"thread": act.key, "ns": act.ns, "id": act.id}
+        found = self.run("lineage", bounded=act.bounded, limit=act.limit, **place).fetchall()
+        return [Step._make(row) for row in found]
 
     def writes(self, key: bytes, ns: str, ids: tuple[str, ...]) -> list[Written]:
         place = {"thread": key, "ns": ns}

@@ -11,7 +11,9 @@ from weakref import WeakValueDictionary
 
 from tallystick._acts import Act, Claim, EventRow, Find, Found, Page, Settle, Start
 from tallystick._changes import Vote
+from tallystick._keys import scope_of
 from tallystick._model import Halt, Row, at
+from tallystick._places import Neighbour, Neighbours, places_of
 from tallystick._ports import AnyAct, Applied, Lent
 from tallystick._rules import UNSURE, fresh_row, settled_row, too_late
 from tallystick.errors import InvalidPolicy, LedgerClosed
@@ -33,6 +35,8 @@ class Shelf:
         self.lock = threading.RLock()
         self.rows: dict[bytes, Row] = {}
         self.twins: dict[bytes, list[bytes]] = {}
+        #: for each effect its number, and where it was asked for
+        self.places: dict[bytes, tuple[int, bytes, str | None]] = {}
         self.events: dict[bytes, list[EventRow]] = {}
         self.items: dict[tuple[bytes, str], tuple[int, int | None, str, bool]] = {}
         self.ballots: dict[tuple[bytes, int], dict[str, bytes]] = {}
@@ -185,9 +189,10 @@ class MemoryTx(MemoryCheckpoints):
         if self._shelf.stops and self._stopped(c.tenant, c.tool, c.workflow, fresh=True):
             return Found(False, None, False, self._now, halted=True)
         twins = self._shelf.twins.get(c.twin)
-        if twins and c.suspect != "run":
+        if twins and c.suspect != "run" and self._shelf.places[twins[-1]][0] > c.after:
             return Found(False, None, False, self._now, twin=twins[-1])
         row = fresh_row(c, self._now)
+        self._put(self._shelf.places, c.key, (len(self._shelf.rows) + 1, c.twin, c.place))
         self._put(self._shelf.rows, c.key, row)
         self._put(self._shelf.twins, c.twin, [*twins, c.key] if twins else [c.key])
         return Found(True, row, True, self._now, twin=twins[-1] if twins else None)
@@ -334,6 +339,26 @@ class MemoryTx(MemoryCheckpoints):
                 if len(found) == act.limit:
                     break
         return found
+
+    def neighbours(self, act: Neighbours) -> list[Neighbour]:
+        rows, places = self._shelf.rows, self._shelf.places
+        if act.twin is not None:
+            keys = self._shelf.twins.get(act.twin, [])
+        else:
+            keys = [k for k, r in rows.items() if scope_of(r.tenant, r.workflow) == act.scope]
+        found: list[Neighbour] = []
+        for key in keys[-act.limit :]:
+            row, (seq, twin, place) = rows[key], places[key]
+            asked = row.approval_until is not None
+            facts = (seq, key, row.call_id, row.tool, twin, row.status, asked)
+            found.append(Neighbour(*facts, places_of(place)))
+        return found
+
+    def place(self, key: bytes) -> str | None:
+        return self._shelf.places[key][2]
+
+    def put_place(self, key: bytes, place: str) -> None:
+        self._put(self._shelf.places, key, (*self._shelf.places[key][:2], place))
 
     def history(self, tenant: str, key: bytes) -> list[EventRow]:
         row = self._shelf.rows.get(key)

@@ -16,7 +16,13 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
@@ -116,6 +122,7 @@ class PostgresTx(SqlTx):
         A replay costs one statement and so does a fresh effect; only a repeated call in a workflow
         that began a moment ago costs two.
         """
+        self._guard(claims)
         created: dict[bytes, int] = {}
         if all(_plain(c) and c.scope in self._young for c in claims):
             created = dict(self._claimed("claim_new", claims))
@@ -126,6 +133,12 @@ class PostgresTx(SqlTx):
             met[c.nonce] = _found(c, rows[c.nonce])
             self._remember(c, met[c.nonce])
         return [met[c.nonce] for c in claims]
+
+    def _guard(self, claims: Sequence[Claim]) -> None:
+        """Where a twin would be in the way, nobody else inserts one until this is committed."""
+        twins = sorted({int.from_bytes(c.twin[:8], signed=True) for c in claims if wary(c)})
+        if twins:
+            self.run("guard", twins=array(twins, "int"))
 
     def _claimed(self, name: str, claims: Sequence[Claim]) -> Sequence[Any]:
         """The rows that a statement returns for one claim, or the one of its kind for many."""
@@ -216,6 +229,11 @@ class PostgresTx(SqlTx):
 def _columns(rows: Sequence[Mapping[str, Any]], fields: Mapping[str, str]) -> dict[str, str]:
     """One array for each field, as the statements for many take them."""
     return {field: array((row[field] for row in rows), kind) for field, kind in fields.items()}
+
+
+def wary(c: Claim) -> bool:
+    """Whether a twin of the effect would be in its way."""
+    return c.suspect != "run"
 
 
 def _plain(c: Claim) -> bool:
@@ -358,7 +376,8 @@ class PostgresStore:
         settles = [(i, a) for i, a in acts if isinstance(a, Settle)]
         saves = [(i, a) for i, a in acts if isinstance(a, PutCheckpoint | PutWrites)]
         if claims:
-            met = self._tx(db).claim([a for _, a in claims])
+            with db.transaction() if any(wary(a) for _, a in claims) else nullcontext():
+                met = self._tx(db).claim([a for _, a in claims])
             for (i, claim), found in zip(claims, met, strict=True):
                 answers[i] = found
                 _scripts.applied(claim)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-HEAD = "0002"
+HEAD = "0003"
 #: Alembic's own table
 VERSION_TABLE = "tallystick_version"

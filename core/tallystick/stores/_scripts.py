@@ -19,6 +19,7 @@ from tallystick import _points
 from tallystick import _rules as rules
 from tallystick._keys import halts_chain
 from tallystick._model import Row
+from tallystick._places import Adopt, Neighbours, places_of, with_place
 from tallystick._ports import Tx
 from tallystick._views import effect_of, event_of, item_of
 from tallystick.stores import _checkpoint_scripts
@@ -184,6 +185,17 @@ def observe(tx: Tx, act: acts.Observe, touched: Touched) -> None:
         apply(tx, row, change, touched)
 
 
+def adopt(tx: Tx, act: Adopt, touched: Touched) -> bool:
+    row = tx.load(act.tenant, act.key)
+    text = tx.place(act.key)
+    if row is None or len(places_of(text)) != act.known:
+        return False  # others were faster
+    tx.put_place(act.key, with_place(text, act.place))
+    detail = json.loads(act.place)
+    apply(tx, row, changes.Change(event="placed", actor=act.actor, detail=detail), touched)
+    return True
+
+
 def notified(tx: Tx, act: acts.Notified, touched: Touched) -> None:
     tx.notified(act.key, act.kind)
 
@@ -261,6 +273,7 @@ _SCRIPTS: dict[type, Callable[[Tx, Any, Touched], Any]] = {
     acts.Cancel: cancel,
     acts.Observe: observe,
     acts.Notified: notified,
+    Adopt: adopt,
     acts.PutHalt: put_halt,
     acts.LiftHalt: lift_halt,
     acts.Sweep: sweep,
@@ -277,6 +290,7 @@ _READS: dict[type, Callable[[Tx, Any], Any]] = {
         item_of(*item) for item in tx.inbox(act.tenant, act.limit, unnotified=act.unnotified)
     ],
     acts.Halts: lambda tx, act: tx.halts(act.tenant),
+    Neighbours: lambda tx, act: tx.neighbours(act),
     acts.Page: lambda tx, act: tx.page(act),
     acts.Dead: lambda tx, act: tx.dead(),
     acts.Clock: lambda tx, act: tx.now(),

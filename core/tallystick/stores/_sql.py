@@ -34,11 +34,11 @@ STATEMENTS = {
     "claim": f"""
 INSERT INTO tallystick_effect (key, tenant, workflow, tool, call_id, guarantee, status, epoch,
        attempt, holder, nonce, digest, shown, args, quorum, approval_until, facts, quiet,
-       key_lifetime, created_at, started_at, changed_at, events, awaited, scope, twin)
+       key_lifetime, created_at, started_at, changed_at, events, awaited, scope, twin, place)
 SELECT :key, :tenant, :workflow, :tool, :call_id, :guarantee, :status, 1,
        :attempt, :holder, :nonce, :digest, :shown, :args, :quorum, {{now}} + :expires, :facts,
        :quiet, :key_lifetime, {{now}}, CASE WHEN :attempt = 1 THEN {{now}} END, {{now}}, 0, false,
-       :scope, :twin
+       :scope, :twin, :place
  WHERE NOT {_HALTED.format(e=":", mode="")}
     ON CONFLICT (key) DO NOTHING""",
     # Record an outcome, if the attempt is still its holder's.
@@ -78,7 +78,20 @@ SELECT {{now}}, e.status = 'running' AND {{alive}}, {_ROW}
     # The newest effect of the same tool and arguments in the same workflow, under another key.
     "twin": """
 SELECT key FROM tallystick_effect
- WHERE scope = :scope AND twin = :twin AND key <> :key ORDER BY seq DESC LIMIT 1""",
+ WHERE scope = :scope AND twin = :twin AND key <> :key AND seq > :after
+ ORDER BY seq DESC LIMIT 1""",
+    # Let nobody else begin the like of these until the transaction ends (PostgreSQL).
+    "guard": """
+SELECT pg_advisory_xact_lock(k) FROM unnest(CAST(:twins AS bigint[])) AS k ORDER BY k""",
+    # The effects beside which a call may stand, oldest first.
+    "neighbours": """
+SELECT e.seq, e.key, e.call_id, e.tool, e.twin, e.status, e.approval_until IS NOT NULL, e.place
+  FROM tallystick_effect e
+ WHERE e.scope = :scope{where} ORDER BY e.seq DESC LIMIT :limit""",
+    # The places at which an effect was asked for.
+    "place": "SELECT place FROM tallystick_effect WHERE key = :key",
+    # Write them.
+    "put_place": "UPDATE tallystick_effect SET place = :place WHERE key = :key",
     # Ask whoever changes an unfinished effect to tell other processes.
     "await": """
 UPDATE tallystick_effect SET awaited = true
@@ -186,16 +199,17 @@ WITH want AS ({{want}}),
 ins AS (
   INSERT INTO tallystick_effect (key, tenant, workflow, tool, call_id, guarantee, status, epoch,
          attempt, holder, nonce, digest, shown, args, quorum, approval_until, facts, quiet,
-         key_lifetime, created_at, started_at, changed_at, events, awaited, scope, twin)
+         key_lifetime, created_at, started_at, changed_at, events, awaited, scope, twin, place)
   SELECT w.key, w.tenant, w.workflow, w.tool, w.call_id, w.guarantee, w.status, 1,
          w.attempt, CASE WHEN w.attempt = 1 THEN w.holder END, w.nonce, w.digest, w.shown, w.args,
          w.quorum, {{now}} + w.expires, w.facts, w.quiet, w.key_lifetime, {{now}},
-         CASE WHEN w.attempt = 1 THEN {{now}} END, {{now}}, 0, false, w.scope, w.twin
+         CASE WHEN w.attempt = 1 THEN {{now}} END, {{now}}, 0, false, w.scope, w.twin,
+         w.place
     FROM want w
    WHERE NOT {_HALTED.format(e="w.", mode="")}
      AND (w.suspect = 'run' OR NOT EXISTS (
            SELECT 1 FROM tallystick_effect t
-            WHERE t.scope = w.scope AND t.twin = w.twin AND t.key <> w.key))
+            WHERE t.scope = w.scope AND t.twin = w.twin AND t.key <> w.key AND t.seq > w.after))
    ORDER BY w.key
       ON CONFLICT (key) DO NOTHING
   RETURNING key, nonce, created_at)
@@ -203,7 +217,7 @@ SELECT w.nonce, i.created_at, {{now}},
        e.key IS NULL AND i.key IS NULL AND {_HALTED.format(e="w.", mode="")},
        CASE WHEN w.call_id IS NOT NULL OR w.suspect <> 'run' THEN
          (SELECT t.key FROM tallystick_effect t
-           WHERE t.scope = w.scope AND t.twin = w.twin AND t.key <> w.key
+           WHERE t.scope = w.scope AND t.twin = w.twin AND t.key <> w.key AND t.seq > w.after
            ORDER BY t.seq DESC LIMIT 1) END,
        e.status = 'running' AND {{alive}},
        {_ROW}
@@ -215,10 +229,11 @@ SELECT w.nonce, i.created_at, {{now}},
 CLAIM_NEW = f"""
 INSERT INTO tallystick_effect (key, tenant, workflow, tool, call_id, guarantee, status, epoch,
        attempt, holder, nonce, digest, shown, args, quorum, approval_until, facts, quiet,
-       key_lifetime, created_at, started_at, changed_at, events, awaited, scope, twin)
+       key_lifetime, created_at, started_at, changed_at, events, awaited, scope, twin, place)
 SELECT w.key, w.tenant, w.workflow, w.tool, w.call_id, w.guarantee, 'running', 1, 1, w.holder,
        w.nonce, w.digest, w.shown, w.args, w.quorum, NULL, NULL, w.quiet, w.key_lifetime,
-       {{now}}, {{now}}, {{now}}, 0, false, w.scope, w.twin
+       {{now}}, {{now}}, {{now}}, 0, false, w.scope, w.twin,
+         w.place
   FROM ({{want}}) w
  WHERE NOT {_HALTED.format(e="w.", mode="")}
  ORDER BY w.key

@@ -150,7 +150,7 @@ class SqliteTx(SqlTx):
         return None if found is None else bool(found[0])
 
     def _twin(self, c: Claim) -> bytes | None:
-        found = self.run("twin", scope=c.scope, twin=c.twin, key=c.key).fetchone()
+        found = self.run("twin", scope=c.scope, twin=c.twin, key=c.key, after=c.after).fetchone()
         return None if found is None else found[0]
 
     def beat(self, worker: str) -> None:

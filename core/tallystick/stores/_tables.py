@@ -113,6 +113,7 @@ class EffectTable(Table, table=True):
     awaited: bool = _flag()
     scope: bytes = _blob()
     twin: bytes = _blob()
+    place: str | None = _text(null=True)
 
 
 class EventTable(Table, table=True):

@@ -9,6 +9,7 @@ from tallystick._acts import Ask, Claim, EventRow, Find, Found, Page, Settle, St
 from tallystick._changes import Vote
 from tallystick._keys import scope_of
 from tallystick._model import Halt, Row, at
+from tallystick._places import Neighbour, Neighbours, places_of
 from tallystick._rules import fresh_row
 from tallystick.stores._checkpoint_tx import SqlCheckpoints
 from tallystick.stores._sql import STATEMENTS
@@ -206,6 +207,25 @@ class SqlTx(SqlCheckpoints):
                 params[name] = getattr(act, name)
         sql = self.dialect.say(STATEMENTS["find"], where=where)
         return [Row._make(r) for r in self._execute(sql, params).fetchall()]
+
+    def neighbours(self, act: Neighbours) -> list[Neighbour]:
+        where = " AND e.twin = :twin" if act.twin is not None else ""
+        params: dict[str, Any] = {"scope": act.scope, "limit": act.limit}
+        if act.twin is not None:
+            params["twin"] = act.twin
+        sql = self.dialect.say(STATEMENTS["neighbours"], where=where)
+        found = self._execute(sql, params).fetchall()
+        return [
+            Neighbour._make((*facts, bool(asked), places_of(place)))
+            for *facts, asked, place in reversed(found)
+        ]
+
+    def place(self, key: bytes) -> str | None:
+        found = self.run("place", key=key).fetchone()
+        return None if found is None else found[0]
+
+    def put_place(self, key: bytes, place: str) -> None:
+        self.run("put_place", key=key, place=place)
 
     def history(self, tenant: str, key: bytes) -> list[EventRow]:
         return [EventRow._make(r) for r in self.run("history", key=key, tenant=tenant).fetchall()]

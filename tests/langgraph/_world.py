@@ -1,0 +1,86 @@
+"""A bank behind tools of a ledger, and the agents that ask for them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+from langchain_core.tools import BaseTool, tool
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.memory import InMemorySaver
+
+from tallystick import Ledger, Policy
+from tallystick_checkpoint import LedgerSaver
+from tallystick_langchain import wrap_tools
+from tests.adapters.langchain_agents import Asked, Script, agent_of, said, thread
+
+__all__ = ["World", "in_turn", "said", "thread"]
+
+
+class World:
+    """What the tests act on, and what they look at: payments that really happened."""
+
+    def __init__(self, ledger: Ledger, *, foreign: bool = False) -> None:
+        self.ledger = ledger
+        self.foreign = foreign
+        self.saver: BaseCheckpointSaver[Any] = InMemorySaver() if foreign else LedgerSaver(ledger)
+        #: every payment that was made
+        self.book: list[int] = []
+        #: how often each of the next payments fails after it was made, or ``flaky`` before
+        self.failures = 0
+        self.before: Callable[[], None] | None = None
+        self._lock = threading.Lock()
+
+    def tools(
+        self, policies: dict[str, Policy] | None = None, *, wrapped: bool = True, **options: Any
+    ) -> list[BaseTool]:
+        """``pay``, which must happen once per intent, and ``flaky``, which fails when told."""
+
+        @tool
+        def pay(amount: int) -> str:
+            """Pay."""
+            if self.before is not None:
+                self.before()
+            with self._lock:
+                self.book.append(amount)
+                return f"paid {amount} as number {len(self.book)}"
+
+        @tool
+        def flaky(a: int) -> str:
+            """Fail as often as it was told."""
+            with self._lock:
+                if self.failures:
+                    self.failures -= 1
+                    raise ConnectionError("flaky")
+            return "ok"
+
+        made: list[BaseTool] = [pay, flaky]
+        if not wrapped:
+            return made
+        known = {"flaky": Policy(guarantee="read_only"), **(policies or {})}  # type: ignore[arg-type]
+        return [*wrap_tools(made, self.ledger, policies=known, **options)]
+
+    def agent(self, script: Script, policies: Any = None, **options: Any) -> Any:
+        """A ``create_agent`` agent on the checkpointer."""
+        options.setdefault("checkpointer", self.saver)
+        fork = {"on_fork": options.pop("on_fork")} if "on_fork" in options else {}
+        return agent_of(self.tools(policies, **fork), script, **options)
+
+
+def in_turn(*steps: Sequence[Asked] | str) -> Script:
+    """Ask for each of *steps* in turn, counting the answers since the last human message."""
+
+    def script(messages: Sequence[BaseMessage]) -> Any:
+        last = max(i for i, m in enumerate(messages) if m.type == "human")
+        done = sum(m.type == "tool" for m in messages[last:])
+        for step in steps:
+            if isinstance(step, str):
+                return step
+            if done <= 0:
+                return list(step)
+            done -= len(step)
+        return "done"
+
+    return script
