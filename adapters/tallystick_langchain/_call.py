@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,14 +13,15 @@ from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig, ensure_config
 from langchain_core.tools import BaseTool, ToolException
 
-from tallystick import Guarantee
+from tallystick import Guarantee, Policy
 from tallystick._context import WORKFLOW
 from tallystick._faces import run_sync
 from tallystick._ports import Ports
 from tallystick.errors import EffectFailed, LedgerError, NotApplied, NoWorkflow
-from tallystick_langchain._args import arguments
+from tallystick_langchain._args import Arguments, Shape, arguments
 from tallystick_langchain._binding import Binding, binding_of
 from tallystick_langchain._graph import Spot, placed, spot_of
+from tallystick_langchain._known import demanded
 from tallystick_langchain._results import readdressed
 from tallystick_langchain._stops import translate
 
@@ -127,7 +129,7 @@ class _Effect:
         return {
             "args": self.given.shown,
             "call_id": self.call.id,
-            "policy": self.binding.policy_for(self._shape, self.given, self.call.supplied),
+            "policy": policy_of(self.call, self._shape, self.given),
         }
 
     async def where(self, p: Ports, *, awaiting: bool) -> dict[str, Any]:
@@ -152,6 +154,54 @@ class _Effect:
         # A person who resolves a doubt says what the model should read, and has no artifact.
         content, artifact = cast("Any", result) if isinstance(result, tuple) else (result, None)
         return readdressed(content, self.call.id), artifact
+
+
+def policy_of(call: Call, shape: Shape, given: Arguments) -> Policy:
+    """The policy of one call: the tool's own, and the approval that a graph demands of it."""
+    policy = call.binding.policy_for(shape, given, call.supplied)
+    return demanded(call.binding.ledger, call.tool.name, policy)
+
+
+async def foresee(
+    p: Ports,
+    tool: BaseTool,
+    asked: Mapping[str, Any],
+    config: RunnableConfig,
+    *,
+    awaiting: bool,
+) -> dict[str, Any]:
+    """
+    What the ledger will be told when *tool*, a wrapped one, gets the tool call *asked*.
+
+    Raises what LangChain raises for arguments that do not fit.
+    """
+    binding = cast("Binding", binding_of(tool))
+    call_id = asked.get("id") or None
+    given_args: dict[str, Any] = dict(asked["args"])
+    call = Call(
+        tool=tool,
+        binding=binding,
+        id=call_id,
+        config=config,
+        supplied=frozenset(given_args),
+    )
+    shape = binding.shape(tool)
+    # what a graph injects is not there yet, and is not shown
+    chosen: Any = tool.model_copy(update={"args_schema": tool.tool_call_schema})
+    args, kwargs = chosen._to_args_and_kwargs(given_args, call_id)  # noqa: SLF001
+    given = arguments(tool, shape, args, kwargs)
+    return {
+        "tool": tool.name,
+        "args": given.shown,
+        "call_id": call_id,
+        "policy": policy_of(call, shape, given),
+        **_asking(await where_of(p, call, awaiting=awaiting)),
+    }
+
+
+def _asking(where: dict[str, Any]) -> dict[str, Any]:
+    place = where.get("place")
+    return where if place is None else {**where, "place": dataclasses.replace(place, asks=True)}
 
 
 async def where_of(p: Ports, call: Call, *, awaiting: bool) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from tallystick_langchain._binding import (
 )
 from tallystick_langchain._call import aperform, calling, entering, perform
 from tallystick_langchain._graph import Fork, check_fork
+from tallystick_langchain._known import remember
 from tallystick_langchain._mcp import hinted
 
 T = TypeVar("T", bound=BaseTool)
@@ -178,6 +179,7 @@ def _wrapped(
         copy, ledger=ledger, workflow=workflow, policy=chosen, on_fork=on_fork
     )
     object.__setattr__(copy, "__class__", _ledgered(type(tool)))
+    remember(ledger, copy)
     return copy
 
 

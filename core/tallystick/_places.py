@@ -12,10 +12,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tallystick._acts import Act
-from tallystick._ports import Ports
+
+if TYPE_CHECKING:
+    from tallystick._ports import Ports
 
 #: places that are kept of one effect; the oldest ones go first
 KEPT = 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from tallystick._acts import (
     Act,
@@ -20,9 +20,7 @@ from tallystick._acts import (
 )
 from tallystick._changes import Vote
 from tallystick._model import Halt, Row
-
-if TYPE_CHECKING:
-    from tallystick._places import Neighbour, Neighbours
+from tallystick._places import Neighbour, Neighbours
 
 T = TypeVar("T")
 A = TypeVar("A")

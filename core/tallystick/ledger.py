@@ -17,15 +17,16 @@ from tallystick._context import CURRENT, WORKFLOW, CurrentEffect
 from tallystick._desk import Desk
 from tallystick._faces import Awaiting, Blocking, Engine, run_sync
 from tallystick._flows.call import Call
-from tallystick._flows.effects import perform
+from tallystick._flows.effects import ask, perform
 from tallystick._flows.transactions import transact
 from tallystick._hooks import Hook, Hooks
 from tallystick._keys import check_name, identify, is_a
-from tallystick._model import Guarantee
+from tallystick._model import Effect, Guarantee
 from tallystick._places import Place
 from tallystick._policy import Policy
 from tallystick._ports import Store
 from tallystick._scope import Claimed, WorkflowScope
+from tallystick._views import effect_of
 from tallystick.errors import (
     ArgumentsTooLarge,
     AsyncTool,
@@ -263,6 +264,54 @@ class Ledger(Desk):
         if call.policy.guarantee is Guarantee.TRANSACTIONAL:
             raise InvalidPolicy("TRANSACTIONAL effects need ledger.call(…, connection=…)")
         return Claimed(self._blocking, self._awaiting, call)
+
+    def ask(
+        self,
+        tool: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        workflow: str | None = None,
+        call_id: str | None = None,
+        occurrence: int = 0,
+        policy: Policy | None = None,
+        place: Place | None = None,
+    ) -> Effect | None:
+        """
+        Ask for a decision about a call before it is made; nothing is started.
+
+        The effect as it is recorded: pending if nobody decided yet, else with what became of it;
+        ``None`` where *policy* needs no decision and nothing is recorded. The call itself, with
+        the same identity, then finds the decision.
+
+        >>> ledger = Ledger("memory://")
+        >>> asked = ledger.ask("pay", {"cents": 5}, workflow="w", policy=Policy(approval=True))
+        >>> asked.status
+        <Status.PENDING: 'pending'>
+        >>> ledger.close()
+        """
+        call = self._call(
+            tool, _by_hand, args, workflow, call_id, occurrence, policy, None, place, bound=False
+        )
+        row = run_sync(ask(self._blocking, call))
+        return None if row is None else effect_of(row)
+
+    async def aask(
+        self,
+        tool: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        workflow: str | None = None,
+        call_id: str | None = None,
+        occurrence: int = 0,
+        policy: Policy | None = None,
+        place: Place | None = None,
+    ) -> Effect | None:
+        """As :meth:`ask`, awaited."""
+        call = self._call(
+            tool, _by_hand, args, workflow, call_id, occurrence, policy, None, place, bound=False
+        )
+        row = await ask(self._awaiting, call)
+        return None if row is None else effect_of(row)
 
     def _call(
         self,

@@ -10,13 +10,37 @@ from langchain_core.messages import BaseMessage
 from langchain_core.tools import BaseTool, tool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.func import entrypoint as _entrypoint  # pyright: ignore[reportMissingTypeStubs]
+from langgraph.func import task as _task  # pyright: ignore[reportMissingTypeStubs]
+from langgraph.graph import (  # pyright: ignore[reportMissingTypeStubs]
+    END,
+    START,
+    MessagesState,
+    StateGraph,
+)
 
 from tallystick import Ledger, Policy
 from tallystick_checkpoint import LedgerSaver
 from tallystick_langchain import wrap_tools
 from tests.adapters.langchain_agents import Asked, Script, agent_of, said, thread
 
-__all__ = ["World", "in_turn", "said", "thread"]
+__all__ = [
+    "END",
+    "START",
+    "Graph",
+    "MessagesState",
+    "World",
+    "entrypoint",
+    "in_turn",
+    "said",
+    "task",
+    "thread",
+]
+
+#: LangGraph's own, whose types are unknown in part
+Graph: Any = StateGraph
+entrypoint: Any = _entrypoint
+task: Any = _task
 
 
 class World:

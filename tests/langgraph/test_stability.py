@@ -12,8 +12,6 @@ from typing import Annotated, Any, TypedDict
 
 import pytest
 from langchain_core.messages import AIMessage
-from langgraph.func import entrypoint, task
-from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, RetryPolicy, Send, interrupt
 
@@ -21,7 +19,7 @@ from tallystick import Policy
 from tallystick.errors import ApprovalRequired
 from tests.adapters.langchain_agents import asking
 
-from ._world import World, in_turn, said, thread
+from ._world import START, Graph, MessagesState, World, entrypoint, in_turn, said, task, thread
 
 PAY = ("pay", {"amount": 1})
 FLAKY = ("flaky", {"a": 1})
@@ -38,7 +36,7 @@ def before(agent: Any, node: str, nth: int = -1) -> Any:
 
 
 def test_a_node_is_retried(world: World) -> None:
-    graph: Any = StateGraph(MessagesState)
+    graph: Any = Graph(MessagesState)
     graph.add_node("tools", ToolNode(world.tools()), retry_policy=AGAIN)
     graph.add_edge(START, "tools")
     graph = graph.compile(checkpointer=world.saver)
@@ -84,7 +82,7 @@ def test_b_a_node_that_was_interrupted_runs_again(world: World) -> None:
         second = interrupt("second?")
         return {"messages": [AIMessage(f"{first} {second}")]}
 
-    graph: Any = StateGraph(MessagesState).add_node("n", node).add_edge(START, "n")
+    graph: Any = Graph(MessagesState).add_node("n", node).add_edge(START, "n")
     graph = graph.compile(checkpointer=world.saver)
     graph.invoke(said(), thread())
     asked = before(graph, "n", 0).config
@@ -181,7 +179,7 @@ def subgraph(world: World, script: Any, **options: Any) -> Any:
 
 def test_f_a_subgraph_is_resumed(world: World) -> None:
     world.failures = 1
-    graph: Any = StateGraph(MessagesState)
+    graph: Any = Graph(MessagesState)
     graph.add_node("agent", subgraph(world, in_turn([PAY], [FLAKY], [PAY])))
     graph = graph.add_edge(START, "agent").compile(checkpointer=world.saver)
     with pytest.raises(ConnectionError):
@@ -195,8 +193,12 @@ def test_f1_the_node_around_an_agent_is_retried(world: World, within: str) -> No
     """LangGraph starts the agent anew: the model is asked again, all ids are new."""
     world.failures = 1
     inner = subgraph(world, in_turn([PAY], [PAY], [FLAKY]))
-    node: Any = inner if within == "node" else lambda state: inner.invoke(state)
-    graph: Any = StateGraph(MessagesState).add_node("agent", node, retry_policy=AGAIN)
+
+    def calls(state: MessagesState) -> Any:
+        return inner.invoke(state)
+
+    node: Any = inner if within == "node" else calls
+    graph: Any = Graph(MessagesState).add_node("agent", node, retry_policy=AGAIN)
     graph = graph.add_edge(START, "agent").compile(checkpointer=world.saver)
     graph.invoke(said(), thread())
     assert world.book == [1, 1]
@@ -209,7 +211,7 @@ def test_f2_a_subgraph_is_called_twice_in_one_node(world: World) -> None:
         inner.invoke(state)
         return inner.invoke(state)
 
-    graph: Any = StateGraph(MessagesState).add_node("n", node).add_edge(START, "n")
+    graph: Any = Graph(MessagesState).add_node("n", node).add_edge(START, "n")
     graph = graph.compile(checkpointer=world.saver)
     if not world.foreign:
         graph.invoke(said(), thread())
@@ -235,7 +237,7 @@ def test_f3_a_node_fails_after_its_subgraph_ended(world: World) -> None:
             raise failing.pop()
         return result
 
-    graph: Any = StateGraph(MessagesState).add_node("n", node, retry_policy=AGAIN)
+    graph: Any = Graph(MessagesState).add_node("n", node, retry_policy=AGAIN)
     graph = graph.add_edge(START, "n").compile(checkpointer=world.saver)
     if world.foreign:
         with pytest.raises(ApprovalRequired):
@@ -249,7 +251,7 @@ def test_f3_a_node_fails_after_its_subgraph_ended(world: World) -> None:
 @pytest.mark.parametrize("checkpointer", [None, False, True])
 def test_f_a_subgraph_with_every_kind_of_checkpointer(world: World, checkpointer: Any) -> None:
     inner = subgraph(world, in_turn([PAY], [PAY]), checkpointer=checkpointer)
-    graph: Any = StateGraph(MessagesState).add_node("agent", inner).add_edge(START, "agent")
+    graph: Any = Graph(MessagesState).add_node("agent", inner).add_edge(START, "agent")
     graph = graph.compile(checkpointer=world.saver)
     graph.invoke(said(), thread())
     assert world.book == [1, 1]
@@ -260,7 +262,7 @@ class Fan(TypedDict):
 
 
 def test_g_a_fan_out_of_equal_payloads(world: World) -> None:
-    pay, flaky = world.tools()
+    pay, _ = world.tools()
     once: list[int] = [2]
 
     def work(state: Any) -> Fan:
@@ -270,9 +272,13 @@ def test_g_a_fan_out_of_equal_payloads(world: World) -> None:
             raise ConnectionError("after")
         return {"out": [said]}
 
-    graph: Any = StateGraph(Fan).add_node("work", work)
+    graph: Any = Graph(Fan).add_node("work", work)
     sends = [Send("work", {"amount": 1, "n": n}) for n in range(3)]
-    graph.add_conditional_edges(START, lambda _: sends, ["work"])
+
+    def fan(_: Any) -> list[Send]:
+        return sends
+
+    graph.add_conditional_edges(START, fan, ["work"])
     graph = graph.compile(checkpointer=world.saver)
     with pytest.raises(ConnectionError):
         graph.invoke({"out": []}, thread())
@@ -283,11 +289,11 @@ def test_g_a_fan_out_of_equal_payloads(world: World) -> None:
 def test_h_the_functional_api(world: World) -> None:
     pay, flaky = world.tools()
 
-    @task
+    @task  # type: ignore[untyped-decorator]
     def charge(amount: int) -> str:
         return str(pay.invoke({"amount": amount}))
 
-    @entrypoint(checkpointer=world.saver)
+    @entrypoint(checkpointer=world.saver)  # type: ignore[untyped-decorator]
     def flow(amount: int) -> list[str]:
         first = pay.invoke({"amount": amount})
         both = [charge(amount), charge(amount)]
@@ -295,11 +301,10 @@ def test_h_the_functional_api(world: World) -> None:
         flaky.invoke({"a": 1})
         return [str(first), *said]
 
-    run: Any = flow
     world.failures = 1
     with pytest.raises(ConnectionError):
-        run.invoke(1, thread())
-    run.invoke(None, thread())
+        flow.invoke(1, thread())
+    flow.invoke(None, thread())
     assert world.book == [1, 1, 1]
 
 
@@ -308,7 +313,7 @@ def test_i_parallel_identical_calls_stay_three(world: World, *, classic: bool) -
     world.failures = 1
     calls = [PAY, PAY, PAY, FLAKY]
     if classic:
-        graph: Any = StateGraph(MessagesState).add_node("tools", ToolNode(world.tools()))
+        graph: Any = Graph(MessagesState).add_node("tools", ToolNode(world.tools()))
         graph = graph.add_edge(START, "tools").compile(checkpointer=world.saver)
         given: Any = {"messages": [asking(*calls)]}
     else:

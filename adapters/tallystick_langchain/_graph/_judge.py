@@ -83,7 +83,8 @@ def judge(standing: Standing, others: Sequence[Neighbour]) -> Verdict:
                 return Verdict(same=other)
             continue
         met = [(place, relation(standing, place)) for place in other.places]
-        same = [place for place, how in met if _same(standing, place, how)]
+        same: list[Mapping[str, Any]] = [p for p, how in met if _same(standing, p, how)]
+        same = same or _asked_ahead(standing, met)
         if same:
             known = any(_exactly(standing, place) for place in same)
             return Verdict(same=other, known=known)
@@ -185,6 +186,19 @@ def _same(standing: Standing, place: Mapping[str, Any], how: Relation) -> bool:
     return how is Relation.REPLACED and (
         place.get("call") is not None and place.get("call") == standing.call_id
     )
+
+
+def _asked_ahead(
+    standing: Standing, met: Sequence[tuple[Mapping[str, Any], Relation]]
+) -> list[Mapping[str, Any]]:
+    """A node before this one asked a person about the very call, and nobody made it yet."""
+    asked = [
+        place
+        for place, how in met
+        if place.get("asks") and how is Relation.BEFORE and place.get("call") == standing.call_id
+    ]
+    made = any(how is Relation.BEFORE and not place.get("asks") for place, how in met)
+    return [] if made else asked
 
 
 def _exactly(standing: Standing, place: Mapping[str, Any]) -> bool:

@@ -44,6 +44,8 @@ class GraphPlace:
     turn: str | None
     #: the turn without what this fork adds to it, where a fork has to be asked about
     base: str | None = None
+    #: a person is asked about a call that another node will make
+    asks: bool = False
     _text: list[str] = field(default_factory=list[str])
 
     @property
@@ -52,7 +54,7 @@ class GraphPlace:
         if not self._text:
             spot = self.spot
             outer = {ns: n for ns in spot.levels if (n := self._attempt(ns)) is not None}
-            said = {
+            said: dict[str, Any] = {
                 "call": self.call_id,
                 "turn": self.turn,
                 "ns": spot.ns,
@@ -62,6 +64,8 @@ class GraphPlace:
                 "attempt": spot.attempt,
                 "outer": outer,
             }
+            if self.asks:
+                said["asks"] = True
             self._text.append(json.dumps(said, separators=(",", ":")))
         return self._text[0]
 
@@ -143,12 +147,13 @@ class GraphPlace:
             return Level(ns=ns, id=id_, steps=None, attempt=attempt)
         if not history.persists(spot.thread, ns):
             return Level(ns=ns, id=id_, steps=None, attempt=attempt)
-        bounded = self.turn is not None
+        # a nested graph's first checkpoint may be kept before the root's, and know no turn
+        bounded = self.turn is not None and not ns
         steps = await history.lineage(p, spot.thread, ns, id_, bounded=bounded)
         if not steps:
             return Level(ns=ns, id=id_, steps=None, attempt=attempt)
         known = [(step.id, source_of(step)) for step in steps]
-        cut = bounded and not ns and known[-1][1] != "input"
+        cut = bounded and known[-1][1] != "input"
         return Level(ns=ns, id=id_, steps=known, cut=cut, attempt=attempt)
 
 

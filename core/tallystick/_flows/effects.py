@@ -59,6 +59,11 @@ def refuse_itself(call: Call) -> None:
         )
 
 
+async def ask(p: Ports, call: Call) -> Row | None:
+    """Put the question to a person before anybody wants to start; what is recorded of it."""
+    return await Walk(p, call).ask()
+
+
 async def until_ours(p: Ports, call: Call) -> tuple[Step, Row]:
     """For a claim by hand: walk until the effect is the caller's, or its result is there."""
     refuse_itself(call)
@@ -134,6 +139,23 @@ class Walk:
                 if found.twin is not None and not found.fresh:
                     continue
             return found
+        raise StoreBusy(f"others are faster each time with {self.call.hex[:12]}; try later")
+
+    async def ask(self) -> Row | None:
+        """The effect's row, inserted as pending if a person must decide; ``None`` if not."""
+        if self.call.placed:
+            await self.settle_place()
+        policy = self.call.policy
+        for _ in range(_RIVALS):
+            found = await self.look()
+            asks = policy.approval is not False and await approvals.required(self.p, self.call)
+            if found.row is not None or not asks:
+                return found.row
+            found = await approvals.ask(self.p, self.call)
+            if found.row is not None and found.row.nonce == self.call.nonce:
+                return found.row
+            if self.call.placed:  # a call beside this one was faster
+                await self.settle_place()
         raise StoreBusy(f"others are faster each time with {self.call.hex[:12]}; try later")
 
     async def settle_place(self) -> None:
