@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import operator
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any, TypedDict, cast
@@ -11,17 +12,19 @@ from typing import Annotated, Any, TypedDict, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langgraph.channels.delta import DeltaChannel  # pyright: ignore[reportMissingTypeStubs]
 from langgraph.graph import START, StateGraph  # pyright: ignore[reportMissingTypeStubs]
 from langgraph.types import Command, interrupt
 
 from tallystick import Ledger
-from tallystick._checkpoints import ReadThreads, Saved
+from tallystick._checkpoints import DropCheckpoints, ReadThreads, Saved
 from tallystick.errors import InvalidCall
 from tallystick.testing import turn_clock
 from tallystick_checkpoint import LedgerSaver
 from tallystick_checkpoint import _pruning as pruning
 from tallystick_checkpoint._pruning import Pruned, Retained, Rule, disposable
 from tests.checkpoints._acts import Thread, store_of
+from tests.checkpoints._stock import extend
 from tests.checkpoints.test_saver import A, chat, config, put, rows, said
 
 T = Thread("a")
@@ -261,12 +264,12 @@ def test_a_crash_between_two_batches_leaves_whole_checkpoints(
         return saver.get_delta_channel_history(config=config(id_=id_), channels=["log"])
 
     before = {r.id: history(r.id) for r in rows(saver)[1:]}
-    real, calls = pruning.DropCheckpoints, itertools.count()
+    calls = itertools.count()
 
     def dying(**fields: Any) -> Any:
         if next(calls) == 2:
             raise KeyboardInterrupt
-        return real(**fields)
+        return DropCheckpoints(**fields)
 
     monkeypatch.setattr(pruning, "DropCheckpoints", dying)
     with pytest.raises(KeyboardInterrupt):
@@ -282,7 +285,13 @@ def test_a_crash_between_two_batches_leaves_whole_checkpoints(
 class Log(TypedDict):
     """A state that grows."""
 
-    log: Annotated[list[str], lambda a, b: [*a, *b]]
+    log: Annotated[list[str], operator.add]
+
+
+class Trail(TypedDict):
+    """A state that stores only what was added to it."""
+
+    trail: Annotated[list[str], DeltaChannel(extend, snapshot_frequency=4)]
 
 
 def nested(saver: LedgerSaver, *, lasting: bool) -> Any:
@@ -357,3 +366,26 @@ def test_one_can_go_back_to_all_that_was_kept(saver: LedgerSaver, *, lasting: bo
         assert states("b", id_) == states("a", id_)
     for id_ in ids:
         assert again("b", id_) == again("a", id_)
+
+
+@pytest.mark.parametrize("keep", [1, 3])
+def test_what_stores_only_what_was_added_is_whole_after_pruning(
+    saver: LedgerSaver, keep: int
+) -> None:
+    """Turn after turn, and wherever one goes back to."""
+
+    def walk(state: Trail) -> dict[str, Any]:
+        return {"trail": [f"step {len(state['trail'])}"]}
+
+    graph: Any = StateGraph(Trail)
+    graph.add_node("walk", walk)
+    graph.add_edge(START, "walk")
+    made = graph.compile(checkpointer=saver)
+    for turn in range(9):
+        for thread in ("pruned", "whole"):
+            made.invoke({"trail": [f"turn {turn}"]}, config(thread))
+        saver.retain(keep=keep, threads=["pruned"])
+        left = list(made.get_state_history(config("pruned")))[:keep]
+        there = list(made.get_state_history(config("whole")))[:keep]
+        assert [s.values for s in left] == [s.values for s in there]
+    assert len(rows(saver, "pruned")) < len(rows(saver, "whole"))
