@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-try:
-    __import__("langgraph.checkpoint.base")
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] != "langgraph":
-        raise
-    raise ImportError(
-        'tallystick_checkpoint needs LangGraph: pip install "tallystick[langgraph]"',
-        name=error.name,
-    ) from error
+from typing import TYPE_CHECKING, Any
 
-from tallystick_checkpoint._saver import LedgerSaver
+if TYPE_CHECKING:
+    from tallystick_checkpoint._copying import Copied, copy_threads
+    from tallystick_checkpoint._pruning import Retained
+    from tallystick_checkpoint._saver import LedgerSaver
 
-__all__ = ["LedgerSaver"]
+__all__ = ["Copied", "LedgerSaver", "Retained", "copy_threads"]
+
+_WHERE = {
+    "Copied": "_copying",
+    "LedgerSaver": "_saver",
+    "Retained": "_pruning",
+    "copy_threads": "_copying",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """LangGraph is imported by whoever uses it: the command line only names these commands."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    from tallystick_checkpoint._extra import required
+
+    with required():
+        return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

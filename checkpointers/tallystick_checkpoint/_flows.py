@@ -19,7 +19,6 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from tallystick._checkpoints import (
     Blob,
     CopyThread,
-    DropCheckpoints,
     DropThread,
     PutCheckpoint,
     PutWrites,
@@ -34,6 +33,7 @@ from tallystick._checkpoints import (
 from tallystick._ports import Ports
 from tallystick.errors import CheckpointDamaged, InvalidCall, ThreadDeleted
 from tallystick_checkpoint._memory import Known, Memory
+from tallystick_checkpoint._pruning import drop
 from tallystick_checkpoint._values import (
     Entry,
     MissingPiece,
@@ -371,53 +371,4 @@ async def delete_runs(p: Ports, tenant: str, runs: Sequence[str]) -> None:
     for run in runs:
         made = await p.read(ReadCheckpoints(tenant=tenant, run=run))
         rows += made
-    await _drop(p, tenant, rows)
-
-
-async def _drop(p: Ports, tenant: str, rows: Sequence[Saved]) -> None:
-    for key in {row.thread for row in rows}:
-        places = tuple((row.ns, row.id) for row in rows if row.thread == key)
-        await p.do(DropCheckpoints(key=key, tenant=tenant, places=places))
-
-
-async def prune(p: Ports, tenant: str, thread: str) -> None:
-    """Keep what the thread needs to go on, and nothing else."""
-    key = thread_key(tenant, thread)
-    rows = await p.read(ReadCheckpoints(tenant=tenant, key=key))
-    kept = needed(rows)
-    await _drop(p, tenant, [row for row in rows if (row.ns, row.id) not in kept])
-
-
-def needed(rows: Sequence[Saved]) -> set[tuple[str, str]]:
-    """
-    The checkpoints without which a thread cannot go on; *rows* are all it has, newest first.
-
-    The newest of each namespace; of subgraphs only those that are still at work, which is where
-    they were started by the root's newest checkpoint. A channel that stores only what was added
-    to it needs the chain back to where it stored itself whole.
-    """
-    heads: dict[str, Saved] = {}
-    for row in rows:
-        heads.setdefault(row.ns, row)
-    root = heads.get("")
-    kept: set[tuple[str, str]] = set()
-    by_place = {(row.ns, row.id): row for row in rows}
-    for ns, head in heads.items():
-        by = json.loads(head.metadata).get("parents", {}).get("")
-        if ns and root is not None and by is not None and by != root.id:
-            continue
-        kept |= _chain(head, by_place)
-    return kept
-
-
-def _chain(head: Saved, rows: Mapping[tuple[str, str], Saved]) -> set[tuple[str, str]]:
-    counters: dict[str, Any] = json.loads(head.metadata).get("counters_since_delta_snapshot") or {}
-    open_ = set(counters) - set(json.loads(head.vals))
-    found = {(head.ns, head.id)}
-    row: Saved | None = head
-    while open_ and row is not None and row.parent is not None:
-        row = rows.get((row.ns, row.parent))
-        if row is not None:
-            found.add((row.ns, row.id))
-            open_ -= set(json.loads(row.vals))
-    return found
+    await drop(p, tenant, rows)

@@ -8,7 +8,6 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
-    BaseCheckpointSaver,
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
@@ -22,14 +21,14 @@ from tallystick._checkpoints import ReadCheckpoints, thread_key
 from tallystick._faces import run_sync
 from tallystick._keys import is_a
 from tallystick._policy import seconds
-from tallystick._ports import Ports
 from tallystick.errors import InvalidCall
 from tallystick_checkpoint import _flows as flows
 from tallystick_checkpoint._history import History
+from tallystick_checkpoint._house import House
 from tallystick_checkpoint._memory import Memory
 
 
-class LedgerSaver(BaseCheckpointSaver[str]):
+class LedgerSaver(House):
     """
     LangGraph's checkpoints in the database of *ledger*, through its journal.
 
@@ -80,14 +79,6 @@ class LedgerSaver(BaseCheckpointSaver[str]):
     def closed() -> JsonPlusSerializer:
         """The serializer that makes nothing but what LangGraph knows to be safe."""
         return JsonPlusSerializer(allowed_msgpack_modules=None)
-
-    @property
-    def _sync(self) -> Ports:
-        return self.ledger._blocking  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-
-    @property
-    def _async(self) -> Ports:
-        return self.ledger._awaiting  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
     def _place(self, config: RunnableConfig) -> flows.Place:
         return flows.place_of(self.ledger.tenant, config)
@@ -201,57 +192,6 @@ class LedgerSaver(BaseCheckpointSaver[str]):
         """As :meth:`put_writes`, awaited."""
         place = self._place(config)
         await flows.put_writes(self._async, self.serde, place, writes, task_id, task_path)
-
-    # -- keeping house ------------------------------------------------------------------------
-
-    def delete_thread(self, thread_id: str) -> None:
-        """Forget a thread; what its runs still send is refused."""
-        run_sync(flows.delete(self._sync, self.ledger.tenant, str(thread_id)))
-
-    async def adelete_thread(self, thread_id: str) -> None:
-        """As :meth:`delete_thread`, awaited."""
-        await flows.delete(self._async, self.ledger.tenant, str(thread_id))
-
-    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Forget the checkpoints that were made under these ``metadata.run_id``."""
-        run_sync(flows.delete_runs(self._sync, self.ledger.tenant, run_ids))
-
-    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """As :meth:`delete_for_runs`, awaited."""
-        await flows.delete_runs(self._async, self.ledger.tenant, run_ids)
-
-    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """Copy a thread with all its checkpoints; what the target held before goes."""
-        source, target = str(source_thread_id), str(target_thread_id)
-        run_sync(flows.copy(self._sync, self.ledger.tenant, source, target))
-
-    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """As :meth:`copy_thread`, awaited."""
-        source, target = str(source_thread_id), str(target_thread_id)
-        await flows.copy(self._async, self.ledger.tenant, source, target)
-
-    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """
-        Keep of each thread what it needs to go on (``keep_latest``), or nothing (``delete``).
-
-        A finished subgraph's checkpoints go. Channels that store only what was added keep the
-        chain that they are made from.
-        """
-        for thread in thread_ids:
-            run_sync(self._prune(self._sync, str(thread), strategy))
-
-    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """As :meth:`prune`, awaited."""
-        for thread in thread_ids:
-            await self._prune(self._async, str(thread), strategy)
-
-    async def _prune(self, p: Ports, thread: str, strategy: str) -> None:
-        if strategy in {"delete", "delete_all"}:
-            await flows.delete(p, self.ledger.tenant, thread)
-        elif strategy == "keep_latest":
-            await flows.prune(p, self.ledger.tenant, thread)
-        else:
-            raise InvalidCall(f"strategy={strategy!r}: 'keep_latest' or 'delete'")
 
     def get_next_version(self, current: str | None, channel: None) -> str:
         """The next version of a channel: a number that sorts as text, and some luck for forks."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 from tallystick._acts import Act
 from tallystick._keys import VERSION, hashed
@@ -156,6 +156,22 @@ class ReadCheckpoints(Act["list[Saved]"]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadThreads(Act["list[tuple[bytes, str]]"]):
+    """Read the keys and names of a tenant's threads that have checkpoints, in pages, by key."""
+
+    tenant: str
+    after: bytes = b""
+    limit: int = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadGrave(Act["str | None"]):
+    """Read up to which checkpoint a thread was deleted; ``None`` where it was not."""
+
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadWrites(Act["list[Written]"]):
     """Read the writes of some checkpoints of one namespace, in the order they count."""
 
@@ -194,66 +210,6 @@ class ReadLineage(Act["list[Step]"]):
     id: str
     bounded: bool = True
     limit: int = 10_000
-
-
-class CheckpointTx(Protocol):
-    """What a transaction must offer for checkpoints; a store without it keeps effects only."""
-
-    def put_checkpoint(self, act: PutCheckpoint) -> Kept:
-        """Insert or replace under the conditions that ``PutCheckpoint`` names."""
-        ...
-
-    def put_writes(self, act: PutWrites) -> None:
-        """Insert, or replace where the act says so, unless the thread was deleted since."""
-        ...
-
-    def checkpoint(self, key: bytes, ns: str, id_: str | None) -> Saved | None:
-        """Read one checkpoint, by default the one with the greatest id."""
-        ...
-
-    def now(self) -> int:
-        """Microseconds since 1970 by the database's clock."""
-        ...
-
-    def checkpoints(self, act: ReadCheckpoints) -> list[Saved]:
-        """Read checkpoints, greatest id first."""
-        ...
-
-    def lineage(self, act: ReadLineage) -> list[Step]:
-        """Read a checkpoint and its ancestors, the nearest first."""
-        ...
-
-    def writes(self, key: bytes, ns: str, ids: tuple[str, ...]) -> list[Written]:
-        """Read writes, ordered by path, task and index."""
-        ...
-
-    def blobs(self, key: bytes, ids: tuple[bytes, ...]) -> list[Blob]:
-        """Read blobs."""
-        ...
-
-    def drop_checkpoint(self, key: bytes, ns: str, id_: str) -> int:
-        """Delete a checkpoint and its writes, and leave its children without parent; how many."""
-        ...
-
-    def drop_blobs(self, key: bytes, ids: tuple[bytes, ...], before: int) -> None:
-        """Delete blobs, except those that somebody sent again since *before*."""
-        ...
-
-    def drop_thread(self, key: bytes) -> int:
-        """Delete a thread with all that it has; how many checkpoints there were."""
-        ...
-
-    def bury_thread(self, key: bytes, tenant: str, name: str, through: str, at: int) -> None:
-        """Remember that a thread was deleted, with all checkpoints up to *through*."""
-        ...
-
-    def raise_thread(self, key: bytes) -> None:
-        """Forget that a thread was deleted."""
-        ...
-
-    def copy_thread(self, source: bytes, target: bytes, name: str) -> int:
-        """Copy checkpoints, writes and blobs under another name; how many checkpoints."""
-        ...
 
 
 def parts_of(vals: str) -> set[bytes]:

@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,21 @@ import pytest
 from typer.testing import CliRunner
 
 from tallystick import Approval, ApprovalRequired, Effect, EffectInDoubt, Ledger, Policy
-from tallystick.cli._app import app
+from tallystick.cli._app import build
+from tallystick.cli._plugins import GROUP
 
 ROOT = Path(__file__).parents[2]
 ASK = Policy(approval=Approval())
+
+
+def declared() -> list[EntryPoint]:
+    """The commands that this working copy declares, whatever is installed."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    entries: dict[str, str] = project["entry-points"][GROUP]
+    return [EntryPoint(name, value, GROUP) for name, value in entries.items()]
+
+
+app = build(declared())
 
 
 @dataclass(frozen=True)
@@ -101,7 +114,11 @@ def shell(*args: str, cwd: Path | None = None, **environ: str) -> Said:
 
 def source_path() -> dict[str, str]:
     """Where processes that a test starts in another folder find this working copy."""
-    return {"PYTHONPATH": os.pathsep.join([str(ROOT / "core"), str(ROOT / "adapters")])}
+    return {
+        "PYTHONPATH": os.pathsep.join(
+            str(ROOT / root) for root in ("core", "adapters", "checkpointers")
+        )
+    }
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from tallystick.cli._app import app
+from .conftest import app
 
 
 def commands(group: Any, *above: str) -> Iterator[tuple[str, Any]]:
@@ -27,7 +27,7 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 def test_all_commands_are_there() -> None:
     assert set(COMMANDS) == {
         "inbox", "effects", "show", "halts", "approve", "deny", "resolve", "cancel", "halt",
-        "unhalt", "verify", "doctor", "db upgrade", "db check", "demo",
+        "unhalt", "verify", "doctor", "db upgrade", "db check", "demo", "prune", "threads import",
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tallystick._acts import Act
-from tallystick._checkpoints import ReadCheckpoints
+from tallystick._checkpoints import ReadCheckpoints, ReadGrave, ReadThreads
 from tallystick.stores._memory import MemoryStore
 from tests.checkpoints._acts import Thread, told
 from tests.mutation._scene import Scene
@@ -59,6 +59,10 @@ def _questions(t: Thread) -> Sequence[Act[Any]]:
         t.all(limit=1),
         ReadCheckpoints(tenant=t.tenant),
         ReadCheckpoints(tenant=t.tenant, run="r"),
+        ReadThreads(tenant=t.tenant),
+        ReadThreads(tenant=t.tenant, after=t.key),
+        ReadThreads(tenant=t.tenant, limit=1),
+        ReadGrave(key=t.key),
         t.writes("1"),
         t.writes("2", "3"),
         t.writes("1", ns="sub"),
@@ -115,6 +119,9 @@ def what_is_dropped_is_gone_and_the_rest_is_whole(s: Scene) -> None:
     both.do(a.drop("1", ns="sub"), told_=1)
     both.do(a.drop("2", "3"), told_=2)
     both.do(a.drop(), told_=0)
+    c = both.thread("c")
+    both.do(c.put("1"), c.put("2"), c.put("3", "1"), c.put("4", "2"), c.put("5", "3"))
+    both.do(c.put("5", "1", ns="sub"), c.drop("1", "2"), told_=2)
 
 
 def a_deleted_thread_stays_deleted(s: Scene) -> None:

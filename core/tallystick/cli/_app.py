@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, version
 from typing import Annotated
 
 import typer
 
-from tallystick.cli import _db, _decide, _doctor, _halt, _look
+from tallystick.cli import _db, _decide, _doctor, _halt, _look, _plugins
 from tallystick.cli.demo import _command
 
 _EPILOG = """
@@ -17,14 +18,8 @@ _EPILOG = """
 2 wrong usage, or no such database or effect.
 """
 
-app = typer.Typer(
-    help="Look into a ledger of side effects, and decide what a person must decide.",
-    epilog=_EPILOG,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+_ABOUT = "Look into a ledger of side effects, and decide what a person must decide."
+_LOOK, _PERSON, _HOUSE = "Look", "Decide", "Keep"
 
 
 def _version(wanted: bool) -> None:
@@ -33,28 +28,35 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog=_EPILOG)
-def _options(  # pyright: ignore[reportUnusedFunction] - typer calls it
+def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
     ] = False,
 ) -> None:
-    """Look into a ledger of side effects, and decide what a person must decide."""
+    pass
 
 
-_LOOK, _PERSON, _HOUSE = "Look", "Decide", "Keep"
+def build(entries: Iterable[EntryPoint]) -> typer.Typer:
+    """All commands: our own, and those that *entries* name."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(help=_ABOUT, epilog=_EPILOG)(_options)
+    for look in (_look.inbox, _look.effects, _look.show, _look.halts):
+        app.command(rich_help_panel=_LOOK)(look)
+    for decide in (_decide.approve, _decide.deny, _decide.resolve, _decide.cancel):
+        app.command(rich_help_panel=_PERSON)(decide)
+    for switch in (_halt.halt, _halt.unhalt):
+        app.command(rich_help_panel=_PERSON)(switch)
+    for keep in (_look.verify, _doctor.doctor):
+        app.command(rich_help_panel=_HOUSE)(keep)
+    app.add_typer(_db.app, name="db", rich_help_panel=_HOUSE)
+    app.command(rich_help_panel="See what it is for")(_command.demo)
+    _plugins.add(app, entries, panel=_HOUSE)
+    return app
 
-app.command(rich_help_panel=_LOOK)(_look.inbox)
-app.command(rich_help_panel=_LOOK)(_look.effects)
-app.command(rich_help_panel=_LOOK)(_look.show)
-app.command(rich_help_panel=_LOOK)(_look.halts)
-app.command(rich_help_panel=_PERSON)(_decide.approve)
-app.command(rich_help_panel=_PERSON)(_decide.deny)
-app.command(rich_help_panel=_PERSON)(_decide.resolve)
-app.command(rich_help_panel=_PERSON)(_decide.cancel)
-app.command(rich_help_panel=_PERSON)(_halt.halt)
-app.command(rich_help_panel=_PERSON)(_halt.unhalt)
-app.command(rich_help_panel=_HOUSE)(_look.verify)
-app.command(rich_help_panel=_HOUSE)(_doctor.doctor)
-app.add_typer(_db.app, name="db", rich_help_panel=_HOUSE)
-app.command(rich_help_panel="See what it is for")(_command.demo)
+
+app = build(_plugins.installed())

@@ -104,6 +104,17 @@ class MemoryCheckpoints:
         found.sort(key=lambda s: (s.thread, s.ns))
         return sorted(found, key=lambda s: s.id, reverse=True)[: act.limit]
 
+    def threads(self, tenant: str, after: bytes, limit: int) -> list[tuple[bytes, str]]:
+        found = {
+            (key, next(iter(saved.values())).name)
+            for key, saved in self._threads.saved.items()
+            if key > after and any(s.tenant == tenant for s in saved.values())
+        }
+        return sorted(found)[:limit]
+
+    def grave(self, key: bytes) -> str | None:
+        return self._threads.buried.get(key)
+
     def writes(self, key: bytes, ns: str, ids: tuple[str, ...]) -> list[Written]:
         wanted = set(ids)
         found = [
@@ -122,9 +133,12 @@ class MemoryCheckpoints:
         writes = self._threads.writes.get(key, {})
         for place in [p for p in writes if p[:2] == (ns, id_)]:
             self._drop(writes, place)
-        for child in [s for s in saved.values() if (s.ns, s.parent) == (ns, id_)]:
-            self._put(saved, (ns, child.id), child._replace(parent=None))
         return int(self._drop(saved, (ns, id_)))
+
+    def orphan(self, key: bytes, ns: str, ids: tuple[str, ...]) -> None:
+        saved, gone = self._threads.saved.get(key, {}), set(ids)
+        for child in [s for s in saved.values() if s.ns == ns and s.parent in gone]:
+            self._put(saved, (ns, child.id), child._replace(parent=None))
 
     def drop_blobs(self, key: bytes, ids: tuple[bytes, ...], before: int) -> None:
         blobs = self._threads.blobs.get(key, {})

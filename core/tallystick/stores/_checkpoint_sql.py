@@ -70,6 +70,12 @@ WITH RECURSIVE up(id, parent, turn, metadata, depth) AS (
       ON c.thread = :thread AND c.ns = :ns AND c.id = up.parent
    WHERE up.depth + 1 < :limit AND (NOT :bounded OR c.turn = up.turn))
 SELECT id, parent, turn, metadata FROM up ORDER BY depth""",
+    # Read which threads there are, in the order of the table's key.
+    "threads": """
+SELECT c.thread, min(c.name) FROM tallystick_checkpoint c
+ WHERE c.tenant = :tenant AND c.thread > :after GROUP BY c.thread ORDER BY c.thread LIMIT :limit""",
+    # Read up to which checkpoint a thread was deleted.
+    "grave": "SELECT through FROM tallystick_tombstone WHERE thread = :thread",
     # Read the writes of some checkpoints; Python sorts them, byte by byte like everybody else.
     "writes": f"""
 SELECT {_WRITTEN} FROM tallystick_write w
@@ -83,7 +89,7 @@ DELETE FROM tallystick_checkpoint WHERE thread = :thread AND ns = :ns AND id = :
     # Its children begin anew.
     "orphan": """
 UPDATE tallystick_checkpoint SET parent = NULL
- WHERE thread = :thread AND ns = :ns AND parent = :id""",
+ WHERE thread = :thread AND ns = :ns AND parent {among}""",
     # Forget what was written for the step after it.
     "drop_writes": """
 DELETE FROM tallystick_write WHERE thread = :thread AND ns = :ns AND checkpoint = :id""",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tallystick._checkpoints import (
@@ -88,6 +88,14 @@ class SqlCheckpoints:
         found = self.run("lineage", bounded=act.bounded, limit=act.limit, **place).fetchall()
         return [Step._make(row) for row in found]
 
+    def threads(self, tenant: str, after: bytes, limit: int) -> list[tuple[bytes, str]]:
+        found = self.run("threads", tenant=tenant, after=after, limit=limit).fetchall()
+        return [(bytes(key), str(name)) for key, name in found]
+
+    def grave(self, key: bytes) -> str | None:
+        found = self.run("grave", thread=key).fetchone()
+        return None if found is None else str(found[0])
+
     def writes(self, key: bytes, ns: str, ids: tuple[str, ...]) -> list[Written]:
         place = {"thread": key, "ns": ns}
         found = [Written._make(row) for row in self._among("writes", ids, **place)]
@@ -97,19 +105,24 @@ class SqlCheckpoints:
         return [Blob._make(row) for row in self._among("blobs", ids, thread=key)]
 
     def _among(self, name: str, ids: tuple[Any, ...], **place: Any) -> list[Any]:
-        found: list[Any] = []
+        return [row for some in self._some(name, ids, **place) for row in some.fetchall()]
+
+    def _some(self, name: str, ids: tuple[Any, ...], **place: Any) -> Iterator[Any]:
+        """Execute a statement about so many at a time as it may name."""
         for first in range(0, len(ids), _AMONG):
             some = {f"id{n}": value for n, value in enumerate(ids[first : first + _AMONG])}
             among = f"IN ({', '.join(f':{n}' for n in some)})"
             text = self.dialect.say(CHECKPOINT_STATEMENTS[name], among=among)
-            found += self._execute(text, {**some, **place}).fetchall()
-        return found
+            yield self._execute(text, {**some, **place})
 
     def drop_checkpoint(self, key: bytes, ns: str, id_: str) -> int:
         place = {"thread": key, "ns": ns, "id": id_}
         self.run("drop_writes", **place)
-        self.run("orphan", **place)
         return int(self.run("drop_checkpoint", **place).rowcount)
+
+    def orphan(self, key: bytes, ns: str, ids: tuple[str, ...]) -> None:
+        for _ in self._some("orphan", ids, thread=key, ns=ns):
+            pass
 
     def drop_blobs(self, key: bytes, ids: tuple[bytes, ...], before: int) -> None:
         for id_ in ids:
