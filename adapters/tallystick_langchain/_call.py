@@ -168,12 +168,14 @@ async def foresee(
     asked: Mapping[str, Any],
     config: RunnableConfig,
     *,
+    ahead: bool,
     awaiting: bool,
 ) -> dict[str, Any]:
     """
     What the ledger will be told when *tool*, a wrapped one, gets the tool call *asked*.
 
-    Raises what LangChain raises for arguments that do not fit.
+    *ahead*: by another node, in a later step. Raises what LangChain raises for arguments that do
+    not fit.
     """
     binding = cast("Binding", binding_of(tool))
     call_id = asked.get("id") or None
@@ -190,12 +192,13 @@ async def foresee(
     chosen: Any = tool.model_copy(update={"args_schema": tool.tool_call_schema})
     args, kwargs = chosen._to_args_and_kwargs(given_args, call_id)  # noqa: SLF001
     given = arguments(tool, shape, args, kwargs)
+    where = await where_of(p, call, awaiting=awaiting)
     return {
         "tool": tool.name,
         "args": given.shown,
         "call_id": call_id,
         "policy": policy_of(call, shape, given),
-        **_asking(await where_of(p, call, awaiting=awaiting)),
+        **(_asking(where) if ahead else where),
     }
 
 

@@ -159,3 +159,29 @@ def named(decision: Decision, effect: Effect) -> bool | None:
     if decision.echoed is not None:
         return canonical(decision.echoed) == canonical(shown(effect))
     return None
+
+
+def looks_like_one(answer: Any) -> bool:
+    """Whether *answer* has the shape of decisions; a tool's own question may be answered, too."""
+    try:
+        given = _list(answer)
+    except Unfit:
+        return False
+    return bool(given) and all(isinstance(x, _MAPPING) and x.get("type") in _KINDS for x in given)
+
+
+def conflict(answer: Any, effects: Sequence[Effect]) -> str:
+    """Why *answer* says otherwise than what was decided about *effects*; empty if it does not."""
+    try:
+        said = decisions(answer, effects)
+    except Unfit:
+        return ""  # it was to a question about others, too
+    for one, effect in zip(said, effects, strict=True):
+        refused = effect.status in {"denied", "cancelled", "expired"}
+        if refused is not (one.kind == "reject"):
+            return f"{effect.tool} {effect.key[:12]} is {effect.status} already"
+        if one.kind == "edit" and not refused:
+            runs = {**effect.args, **(one.args or {})}
+            if canonical(runs) != canonical(shown(effect)):
+                return f"{effect.tool} {effect.key[:12]} was decided with other arguments"
+    return ""

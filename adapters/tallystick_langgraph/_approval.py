@@ -113,6 +113,9 @@ class _Node:
         asker = Asker(self._ledger, config, self._by)
         try:
             effects = [await self._asked(p, call, config, awaiting=awaiting) for call in calls]
+            decided = [one for one in effects if one is not None]
+            if asker.resumed and decided and not pending(effects):
+                await asker.reconcile(p, decided)
             for _ in range(ROUNDS):
                 waiting = pending(effects)
                 if not waiting:
@@ -147,7 +150,7 @@ class _Node:
                 )
             return None
         try:
-            foreseen = await foresee(p, tool, call, config, awaiting=awaiting)
+            foreseen = await foresee(p, tool, call, config, ahead=True, awaiting=awaiting)
         except LedgerError:
             raise
         except Exception:  # noqa: BLE001 - arguments that don't fit: the tool itself answers them

@@ -24,7 +24,15 @@ from tallystick._places import Neighbours
 from tallystick._ports import Ports
 from tallystick.errors import AnswerRefused, DecisionRefused, LedgerError
 from tallystick_langchain._stops import translate
-from tallystick_langgraph._answers import Decision, Unfit, decisions, named, question, shown
+from tallystick_langgraph._answers import (
+    Decision,
+    Unfit,
+    conflict,
+    decisions,
+    looks_like_one,
+    named,
+    question,
+)
 
 #: who decides where neither the answer nor the run says it
 SOMEBODY = "somebody in LangGraph"
@@ -39,7 +47,8 @@ class Asker:
         self._ledger = ledger
         self._conf: Mapping[str, Any] = config.get("configurable") or {}
         self._by = by
-        self._asked = 0
+        #: questions that this run of the task has put
+        self.asked = 0
 
     @property
     def thread(self) -> str:
@@ -54,11 +63,11 @@ class Asker:
         """
         notes = await self._notes(p)
         asked = question(effects, notes)
-        own, position = self._interrupt_id(self._asked), self._asked
+        own, position = self._interrupt_id(self.asked), self.asked
         resumes: Mapping[str, Any] = self._conf.get("__pregel_resume_map") or {}
         if resumes and own not in resumes and position >= self._answered(own, resumes):
             await self._known_interrupt(p, effects, resumes, own)
-        self._asked += 1
+        self.asked += 1
         answer = interrupt(asked)
         mark = _mark(own, answer)
         if await self._refused_before(p, effects, mark):
@@ -69,6 +78,38 @@ class Asker:
             await self._record(p, effects, said)
         except Unfit as unfit:
             await self._refuse(p, effects, own, mark, str(unfit))
+
+    # -- decided elsewhere ----------------------------------------------------------------------
+
+    @property
+    def resumed(self) -> bool:
+        """Whether this task has been given an answer, now or before."""
+        return bool(self._given())
+
+    def _given(self) -> list[Any]:
+        pad: Any = self._conf.get("__pregel_scratchpad")
+        saved = list(getattr(pad, "resume", ()))
+        look = getattr(pad, "get_null_resume", None)
+        fresh = look(False) if look is not None and not saved else None
+        return saved if fresh is None else [fresh]
+
+    async def reconcile(self, p: Ports, effects: Sequence[Effect]) -> None:
+        """
+        Take answers to questions about *effects* that need not be asked any more.
+
+        The first decision stands: AnswerRefused, once, for an answer that says otherwise. Taken
+        they must be, for LangGraph counts them: the next one would be taken for one of these.
+        """
+        for answer in self._given():
+            if not looks_like_one(answer):
+                return
+            own = self._interrupt_id(self.asked)
+            mark = _mark(own, answer)
+            interrupt(question(effects, {}))
+            self.asked += 1
+            why = conflict(answer, effects)
+            if why and not await self._refused_before(p, effects, mark):
+                await self._refuse(p, effects, own, mark, why)
 
     # -- is it an answer to this question? ------------------------------------------------------
 
@@ -106,6 +147,8 @@ class Asker:
     ) -> None:
         """An answer by an id that no open question of the thread has is refused, once."""
         open_ = await self._open(p)
+        if not open_:
+            return  # nothing was asked here before: the answer was to an earlier step
         unknown = [id_ for id_ in resumes if id_ not in open_]
         if len(unknown) < len(resumes):
             return  # it is for a task beside this one
@@ -231,6 +274,3 @@ def _mark(id_: str, answer: Any) -> str:
 def pending(effects: Sequence[Effect | None]) -> list[Effect]:
     """Those that wait for a decision."""
     return [effect for effect in effects if effect is not None and effect.status == "pending"]
-
-
-__all__ = ["ROUNDS", "Asker", "pending", "shown"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from langchain.agents.middleware import AgentMiddleware
 from langchain_core.messages import ToolMessage
@@ -17,12 +17,14 @@ from tallystick._faces import run_sync
 from tallystick._flows import desk
 from tallystick._keys import check_name, is_a
 from tallystick._ports import Ports
-from tallystick.errors import ApprovalRequired, InvalidCall, StoreBusy
+from tallystick.errors import ApprovalRequired, InvalidCall, LedgerError, StoreBusy
 from tallystick_langchain import wrap_tool
 from tallystick_langchain._binding import binding_of
+from tallystick_langchain._call import foresee
 from tallystick_langchain._graph import Fork, check_fork
 from tallystick_langchain._known import demand
 from tallystick_langchain._mcp import hinted
+from tallystick_langchain._stops import translate
 from tallystick_langgraph._asking import ROUNDS, Asker, pending
 
 Answer = ToolMessage | Command[Any]
@@ -88,6 +90,9 @@ class LedgerMiddleware(AgentMiddleware[Any, Any, Any]):
             return handler(request)
         ours = request.override(tool=self._ledgered(request.tool))
         asker = Asker(self._ledger, ensure_config(), self._by)
+        if asker.resumed:
+            p: Ports = self._ledger._blocking  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            run_sync(self._reconcile(p, asker, ours, awaiting=False))
         for _ in range(ROUNDS):
             try:
                 return handler(ours)
@@ -103,12 +108,35 @@ class LedgerMiddleware(AgentMiddleware[Any, Any, Any]):
             return await handler(request)
         ours = request.override(tool=self._ledgered(request.tool))
         asker = Asker(self._ledger, ensure_config(), self._by)
+        if asker.resumed:
+            p: Ports = self._ledger._awaiting  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            await self._reconcile(p, asker, ours, awaiting=True)
         for _ in range(ROUNDS):
             try:
                 return await handler(ours)
             except ApprovalRequired as required:
                 await self._ask(self._ledger._awaiting, asker, required)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         raise _endless(request)
+
+    async def _reconcile(
+        self, p: Ports, asker: Asker, request: ToolCallRequest, *, awaiting: bool
+    ) -> None:
+        """Before a call is made that was given an answer: look whether it is decided already."""
+        config = ensure_config()
+        try:
+            tool = cast("BaseTool", request.tool)
+            asked = await foresee(
+                p, tool, request.tool_call, config, ahead=False, awaiting=awaiting
+            )
+        except LedgerError as error:
+            raise translate(error) from error.__cause__
+        except Exception:  # noqa: BLE001 - arguments that don't fit: the tool itself answers them
+            return
+        if asked["policy"].approval is False:
+            return
+        effect = await self._ledger.aask(**asked) if awaiting else self._ledger.ask(**asked)
+        if effect is not None and not pending([effect]):
+            await asker.reconcile(p, [effect])
 
     async def _ask(self, p: Ports, asker: Asker, required: ApprovalRequired) -> None:
         waiting = pending([await desk.get(p, self._ledger.tenant, required.key)])

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 from langchain_core.runnables import RunnableConfig, ensure_config
 from langgraph.func import task  # pyright: ignore[reportMissingTypeStubs]
 
-from tallystick import Ledger, Policy
+from tallystick import Effect, Ledger, Policy
 from tallystick._binding import bind_positional
 from tallystick._context import WORKFLOW
 from tallystick._faces import run_sync
@@ -182,6 +182,9 @@ class _Body:
         try:
             for _ in range(ROUNDS):
                 where = run_sync(self._where(p, config, awaiting=False))
+                if asker.resumed and not asker.asked and self._asks:
+                    effect = ledger.ask(self._name, shown, policy=self._policy, **where)
+                    run_sync(self._reconcile(p, asker, effect))
                 try:
                     return ledger.call(self._name, body, shown, policy=self._policy, **where)
                 except ApprovalRequired as required:
@@ -203,6 +206,9 @@ class _Body:
         try:
             for _ in range(ROUNDS):
                 where = await self._where(p, config, awaiting=True)
+                if asker.resumed and not asker.asked and self._asks:
+                    effect = await ledger.aask(self._name, shown, policy=self._policy, **where)
+                    await self._reconcile(p, asker, effect)
                 try:
                     return await ledger.acall(self._name, body, shown, policy=self._policy, **where)
                 except ApprovalRequired as required:
@@ -232,6 +238,14 @@ class _Body:
                 "inside `with ledger.workflow('order-42'):`"
             )
         return {"workflow": explicit}
+
+    @property
+    def _asks(self) -> bool:
+        return self._policy.approval is not False
+
+    async def _reconcile(self, p: Ports, asker: Asker, effect: Effect | None) -> None:
+        if effect is not None and not pending([effect]):
+            await asker.reconcile(p, [effect])
 
     async def _ask(self, p: Ports, asker: Asker, required: ApprovalRequired) -> None:
         waiting = pending([await desk.get(p, self._ledger.tenant, required.key)])

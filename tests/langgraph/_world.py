@@ -18,23 +18,40 @@ from langgraph.graph import (  # pyright: ignore[reportMissingTypeStubs]
     MessagesState,
     StateGraph,
 )
+from langgraph.prebuilt import ToolNode
 
 from tallystick import Ledger, Policy
 from tallystick_checkpoint import LedgerSaver
 from tallystick_langchain import wrap_tools
-from tests.adapters.langchain_agents import Asked, Script, agent_of, said, thread
+from tallystick_langgraph import LedgerMiddleware, approval_node
+from tests.adapters.langchain_agents import (
+    Asked,
+    Script,
+    ScriptedModel,
+    agent_of,
+    answers,
+    said,
+    thread,
+)
 
 __all__ = [
+    "APPROVE",
+    "ASKS",
     "END",
+    "REJECT",
     "START",
     "Graph",
     "MessagesState",
     "World",
+    "classic",
+    "contents",
     "entrypoint",
     "in_turn",
+    "questions",
     "said",
     "task",
     "thread",
+    "watched",
 ]
 
 #: LangGraph's own, whose types are unknown in part
@@ -54,7 +71,7 @@ class World:
         self.book: list[int] = []
         #: how often each of the next payments fails after it was made, or ``flaky`` before
         self.failures = 0
-        self.before: Callable[[], None] | None = None
+        self.before: Callable[[], object] | None = None
         self._lock = threading.Lock()
 
     def tools(
@@ -108,3 +125,47 @@ def in_turn(*steps: Sequence[Asked] | str) -> Script:
         return "done"
 
     return script
+
+
+def classic(world: World, script: Script, wrapped: Any = None, **options: Any) -> Any:
+    """A classic graph: model, approval, tools, and back; ``options`` are approval_node's."""
+    model = ScriptedModel(script=script)
+    tools = world.tools(wrapped)
+
+    def ask_model(state: MessagesState) -> Any:
+        return {"messages": [model.invoke(state["messages"])]}
+
+    graph = Graph(MessagesState)
+    graph.add_node("model", ask_model)
+    graph.add_node("approval", approval_node(world.ledger, **options))
+    graph.add_node("tools", ToolNode(tools))
+    graph.add_edge(START, "model")
+    graph.add_edge("model", "approval")
+    graph.add_edge("tools", "model")
+    return graph.compile(checkpointer=world.saver)
+
+
+def watched(world: World, script: Script, policies: Any = None, *others: Any) -> Any:
+    """A ``create_agent`` agent with the ledger's middleware before and after *others*."""
+    middleware = LedgerMiddleware(world.ledger, policies=policies or ASKS)
+    place = others.index(...) if ... in others else len(others)
+    stack = [one for one in others if one is not ...]
+    stack.insert(place, middleware)
+    tools = world.tools(wrapped=False)
+    return agent_of(tools, script, checkpointer=world.saver, middleware=stack)
+
+
+def questions(result: Any) -> list[Any]:
+    """The interrupts that a run ended with."""
+    return list(result.get("__interrupt__", ()))
+
+
+def contents(result: Any) -> list[str]:
+    """What the tools answered, in order."""
+    return [str(message.content) for message in answers(result)]
+
+
+#: a payment needs a person
+ASKS = {"pay": Policy(approval=True)}
+APPROVE: dict[str, Any] = {"decisions": [{"type": "approve"}]}
+REJECT: dict[str, Any] = {"decisions": [{"type": "reject", "message": "too much"}]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,15 +12,20 @@ from tallystick import Ledger
 
 from ._world import World
 
+EVERY = ("memory", "sqlite", "postgres", "foreign")
 
-@pytest.fixture(
-    params=[
-        "memory",
-        "sqlite",
-        pytest.param("postgres", marks=pytest.mark.postgres),
-        "foreign",
-    ]
-)
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """On every store, or on those that a module names: its tests are about other things."""
+    if "world" in metafunc.fixturenames:
+        module: Any = metafunc.module
+        stores: tuple[str, ...] = getattr(module, "STORES", EVERY)
+        marks = {"postgres": [pytest.mark.postgres]}
+        kinds = [pytest.param(kind, marks=marks.get(kind, [])) for kind in stores]
+        metafunc.parametrize("world", kinds, indirect=True)
+
+
+@pytest.fixture
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """A ledger, a checkpointer and a bank."""
     kind = str(request.param)

@@ -159,12 +159,14 @@ def _earlier(standing: Standing, level: Level, then: str, place: Mapping[str, An
         return Relation.BEFORE if ours else Relation.LOST
     ids = [id_ for id_, _ in level.steps]
     if then in ids[1:]:
-        went_on = level.steps[ids.index(then) - 1][1]
-        if went_on == "loop":
+        since = [source for _, source in level.steps[: ids.index(then)]]
+        if all(source == "loop" for source in since):
             return Relation.BEFORE
-        # an update may have taken the outcome with it
-        kept = went_on == "update" and place.get("call") in standing.answered
-        return Relation.BEFORE if kept else Relation.REPLACED
+        # somebody changed the state: is what the call was answered still in it?
+        if place.get("call") in standing.answered:
+            return Relation.BEFORE
+        went_on = since[-1] == "loop"
+        return Relation.BEFORE if went_on and not standing.asked else Relation.REPLACED
     return Relation.UNCLEAR if level.cut and ids and then < ids[-1] else Relation.LOST
 
 
