@@ -40,6 +40,7 @@ from tallystick_checkpoint._values import (
     Pieces,
     names_of,
     put_together,
+    sound,
     taken_apart,
 )
 
@@ -166,16 +167,16 @@ async def _blobs(
     blobs: dict[bytes, Blob] = {}
     missing: dict[bytes, set[bytes]] = {}
     for row, parts in zip(rows, entries, strict=True):
-        for id_ in names_of(parts.values()):
-            blob = pieces.get(id_)
-            if blob is None:
-                missing.setdefault(row.thread, set()).add(id_)
-            else:
-                blobs[id_] = blob
+        names = names_of(parts.values())
+        known = pieces.known(names)
+        blobs |= known
+        if len(known) < len(names):
+            missing.setdefault(row.thread, set()).update(names - known.keys())
     for key, ids in missing.items():
         for blob in await p.read(ReadBlobs(key=key, ids=tuple(ids))):
-            pieces.keep(blob)
-            blobs[blob.id] = blob
+            if sound(blob):  # a damaged piece is as good as none
+                pieces.keep(blob)
+                blobs[blob.id] = blob
     return blobs
 
 
@@ -229,10 +230,10 @@ async def _put(p: Ports, memory: Memory, serde: SerializerProtocol, draft: Draft
     place, checkpoint = draft.place, draft.checkpoint
     parent = await _known(p, memory, place.key, place.ns, place.id)
     turn = await _turn(p, memory, draft, parent)
-    act, entries, blobs = _act(memory, serde, draft, parent, turn)
+    act, entries, names = _act(memory, serde, draft, parent, turn)
     kept = await p.do(act)
     if kept == "incomplete":  # its parent was pruned meanwhile: everything is sent
-        act, entries, blobs = _act(memory, serde, draft, None, turn)
+        act, entries, names = _act(memory, serde, draft, None, turn)
         kept = await p.do(act)
     if kept == "deleted":
         raise ThreadDeleted(
@@ -240,9 +241,9 @@ async def _put(p: Ports, memory: Memory, serde: SerializerProtocol, draft: Draft
             f"{checkpoint['id']} was not kept. Start anew without a checkpoint_id",
             thread=place.thread,
         )
-    for blob in blobs:
+    for blob in act.blobs:
         memory.pieces.keep(blob)
-    memory.remember((place.key, place.ns, checkpoint["id"]), Known(entries, turn))
+    memory.remember((place.key, place.ns, checkpoint["id"]), Known(entries, turn, names))
     return place.config(checkpoint["id"])
 
 
@@ -252,7 +253,7 @@ def _act(
     draft: Draft,
     parent: Known | None,
     turn: str | None,
-) -> tuple[PutCheckpoint, dict[str, Entry], list[Blob]]:
+) -> tuple[PutCheckpoint, dict[str, Entry], frozenset[bytes]]:
     place, checkpoint = draft.place, draft.checkpoint
     values = checkpoint["channel_values"]
     old: Mapping[str, Entry] = parent.entries if parent else {}
@@ -266,8 +267,9 @@ def _act(
         elif channel in values:
             entries[channel], more = taken_apart(serde, memory.pieces, version, values[channel])
             blobs += more
-    there = names_of(old.values())
-    relied = bool(there & names_of(entries.values()))
+    there = _names(parent)
+    names = names_of(entries.values())
+    relied = not there.isdisjoint(names)
     bare: Any = {**checkpoint, "channel_values": {}}
     kind, data = serde.dumps_typed(bare)
     metadata: Any = get_checkpoint_metadata(draft.config, draft.metadata)  # type: ignore[arg-type]
@@ -296,7 +298,13 @@ def _act(
         needs=place.id if relied else None,
         since=since,
     )
-    return act, entries, blobs
+    return act, entries, names
+
+
+def _names(known: Known | None) -> frozenset[bytes]:
+    if known is None:
+        return frozenset()
+    return known.names if known.names is not None else names_of(known.entries.values())
 
 
 async def _known(p: Ports, memory: Memory, key: bytes, ns: str, id_: str | None) -> Known | None:

@@ -23,6 +23,8 @@ class Known(NamedTuple):
 
     entries: Mapping[str, Entry]
     turn: str | None
+    #: the ids of the pieces that its values are made of
+    names: frozenset[bytes] | None = None
 
 
 class Memory:

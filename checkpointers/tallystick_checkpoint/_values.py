@@ -37,6 +37,8 @@ class Pieces:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._blobs: OrderedDict[bytes, Blob] = OrderedDict()
+        #: the same, by their data: looking there costs less than a sha256
+        self._same: dict[bytes, Blob] = {}
         self._size = 0
         #: under what id a plain text was stored, where what is stored is encrypted
         self._ids: OrderedDict[bytes, Blob] = OrderedDict()
@@ -46,19 +48,23 @@ class Pieces:
         with self._lock:
             if blob.id not in self._blobs:
                 self._size += len(blob.data)
-            self._blobs[blob.id] = blob
+            self._blobs[blob.id] = self._same[blob.data] = blob
             self._blobs.move_to_end(blob.id)
             while self._size > _CACHE:
                 _, old = self._blobs.popitem(last=False)
+                self._same.pop(old.data, None)
                 self._size -= len(old.data)
 
-    def get(self, id_: bytes) -> Blob | None:
-        """A piece, if it is remembered."""
+    def known(self, ids: Iterable[bytes]) -> dict[bytes, Blob]:
+        """Those of the pieces that are remembered."""
         with self._lock:
-            blob = self._blobs.get(id_)
-            if blob is not None:
-                self._blobs.move_to_end(id_)
-            return blob
+            blobs, found = self._blobs, dict[bytes, Blob]()
+            for id_ in ids:
+                blob = blobs.get(id_)
+                if blob is not None:
+                    blobs.move_to_end(id_)
+                    found[id_] = blob
+            return found
 
     def piece(self, serde: SerializerProtocol, value: Any) -> Blob:
         """
@@ -67,15 +73,20 @@ class Pieces:
         What is encrypted differs each time; the same plain text gets the piece that it had before
         in this process, because a hash of it in the database would tell who can guess it.
         """
-        if not isinstance(serde, EncryptedSerializer):
+        # isinstance looks at each method of a protocol, which costs as much as a message
+        if not hasattr(serde, "cipher"):
             kind, data = serde.dumps_typed(value)
+            same = self._same.get(data)
+            if same is not None and same.kind == kind:
+                return same
             return Blob(_id(kind, data), kind, data)
-        plain, text = serde.serde.dumps_typed(value)
+        encrypting = cast("EncryptedSerializer", serde)
+        plain, text = encrypting.serde.dumps_typed(value)
         digest = hashlib.sha256(plain.encode() + b"\0" + text).digest()
         with self._lock:
             known = self._ids.get(digest)
         if known is None:
-            cipher, data = serde.cipher.encrypt(text)
+            cipher, data = encrypting.cipher.encrypt(text)
             kind = f"{plain}+{cipher}"
             known = Blob(_id(kind, data), kind, data)
             with self._lock:
@@ -87,6 +98,11 @@ class Pieces:
 
 def _id(kind: str, data: bytes) -> bytes:
     return hashlib.sha256(kind.encode() + b"\0" + data).digest()[:BLOB_ID]
+
+
+def sound(blob: Blob) -> bool:
+    """Whether a piece is what was stored."""
+    return _id(blob.kind, blob.data) == blob.id
 
 
 def taken_apart(
@@ -108,9 +124,9 @@ def _worth_it(items: list[Any]) -> bool:
     return len(items) > 1 and any(type(item) not in _SCALARS for item in items)
 
 
-def names_of(entries: Iterable[Entry]) -> set[bytes]:
+def names_of(entries: Iterable[Entry]) -> frozenset[bytes]:
     """The ids of the pieces that values are made of."""
-    return {id_ for entry in entries for id_ in blob_ids(entry)}
+    return frozenset(id_ for entry in entries for id_ in blob_ids(entry))
 
 
 class MissingPiece(Exception):
@@ -120,7 +136,7 @@ class MissingPiece(Exception):
 def put_together(
     serde: SerializerProtocol, entries: Mapping[str, Entry], blobs: Mapping[bytes, Blob]
 ) -> dict[str, Any]:
-    """The values of channels; MissingPiece where one is not there, or not what was stored."""
+    """The values of channels; MissingPiece where one is not there."""
     values: dict[str, Any] = {}
     for channel, entry in entries.items():
         if "data" in entry:
@@ -128,8 +144,8 @@ def put_together(
             values[channel] = serde.loads_typed((entry["kind"], raw))
             continue
         pieces = [blobs.get(id_) for id_ in blob_ids(entry)]
-        if not all(blob is not None and _id(blob.kind, blob.data) == blob.id for blob in pieces):
-            raise MissingPiece(channel)
         loaded = [serde.loads_typed((b.kind, b.data)) for b in pieces if b is not None]
+        if len(loaded) != len(pieces):
+            raise MissingPiece(channel)
         values[channel] = loaded if entry.get("list") else loaded[0]
     return values

@@ -18,8 +18,8 @@ EVERY = ("memory", "sqlite", "postgres", "foreign")
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """On every store, or on those that a module names: its tests are about other things."""
     if "world" in metafunc.fixturenames:
-        module: Any = metafunc.module
-        stores: tuple[str, ...] = getattr(module, "STORES", EVERY)
+        given: Any = metafunc
+        stores: tuple[str, ...] = getattr(given.module, "STORES", EVERY)
         marks = {"postgres": [pytest.mark.postgres]}
         kinds = [pytest.param(kind, marks=marks.get(kind, [])) for kind in stores]
         metafunc.parametrize("world", kinds, indirect=True)
