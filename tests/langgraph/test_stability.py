@@ -1,8 +1,9 @@
 """
 Each way in which LangGraph runs a step again, with the real thing: one effect per intent.
 
-The letters are those of the table of what is stable when (``CONTRIBUTING.md`` has it); on our own
-checkpointer in every store, and on LangGraph's in-memory one, whose threads are walked by parents.
+a: a node is retried, b: interrupted and resumed, c: a crash, d: time travel, e: an update of the
+state, f: subgraphs, g: a fan-out, h: the functional API, i: parallel calls. On our own checkpointer
+in every store, and on LangGraph's in-memory one, whose threads are walked by parents.
 """
 
 from __future__ import annotations
