@@ -15,6 +15,7 @@ from langgraph.checkpoint.base import (
     get_checkpoint_metadata,
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.types import Command
 
 from tallystick._checkpoints import (
     Blob,
@@ -31,7 +32,7 @@ from tallystick._checkpoints import (
     thread_key,
 )
 from tallystick._ports import Ports
-from tallystick.errors import CheckpointDamaged, InvalidCall, ThreadDeleted
+from tallystick.errors import CheckpointDamaged, InvalidCall, ThreadDeleted, UnknownThread
 from tallystick_checkpoint._memory import Known, Memory
 from tallystick_checkpoint._pruning import drop
 from tallystick_checkpoint._values import (
@@ -222,12 +223,13 @@ async def put(p: Ports, memory: Memory, serde: SerializerProtocol, draft: Draft)
     try:
         return await _put(p, memory, serde, draft)
     except BaseException as error:
-        memory.failed((place.key, place.ns, draft.checkpoint["id"]), error)
+        memory.failed(place.key, error)
         raise
 
 
 async def _put(p: Ports, memory: Memory, serde: SerializerProtocol, draft: Draft) -> RunnableConfig:
     place, checkpoint = draft.place, draft.checkpoint
+    _begun(draft)
     parent = await _known(p, memory, place.key, place.ns, place.id)
     turn = await _turn(p, memory, draft, parent)
     act, entries, names = _act(memory, serde, draft, parent, turn)
@@ -245,6 +247,18 @@ async def _put(p: Ports, memory: Memory, serde: SerializerProtocol, draft: Draft
         memory.pieces.keep(blob)
     memory.remember((place.key, place.ns, checkpoint["id"]), Known(entries, turn, names))
     return place.config(checkpoint["id"])
+
+
+def _begun(draft: Draft) -> None:
+    """LangGraph lets a thread be resumed that never began; whoever did that meant another one."""
+    given = draft.checkpoint["channel_values"].get("__start__")
+    first = draft.metadata.get("source") == "input" and draft.place.id is None
+    if first and isinstance(given, Command) and given.resume is not None:
+        raise UnknownThread(
+            f"thread {draft.place.thread!r} was resumed and never began: the ledger has nothing of "
+            "it, and keeps nothing. Look for the right thread_id, or begin it with an input",
+            thread=draft.place.thread,
+        )
 
 
 def _act(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from tallystick import Ledger
 from tallystick._checkpoints import ReadCheckpoint, ReadCheckpoints, ReadLineage, Step, thread_key
 from tallystick._ports import Ports
-from tallystick.errors import CheckpointLate
+from tallystick.errors import CheckpointLate, ThreadError
 from tallystick_checkpoint._memory import Memory
 
 
@@ -52,6 +52,8 @@ class History:
                 why = late
             except Exception as failed:  # noqa: BLE001 - whatever kept it from being durable
                 why = failed
+            if isinstance(why, ThreadError):
+                raise why
             if why is not None and not await self._there(p, key, ns, id_):
                 raise CheckpointLate(
                     f"checkpoint {id_} of thread {thread!r}, which asked for this call, "

@@ -42,6 +42,8 @@ class Memory:
         self._durable: OrderedDict[tuple[bytes, str], None] = OrderedDict()
         self._awaited: dict[tuple[bytes, str], Future[None]] = {}
         self._runs: OrderedDict[tuple[bytes, str], int | None] = OrderedDict()
+        #: threads of which a checkpoint was not kept: LangGraph sends no later one of that run
+        self._broken: OrderedDict[bytes, Exception] = OrderedDict()
 
     def remember(self, place: Where, known: Known) -> None:
         """A checkpoint that is durable."""
@@ -53,13 +55,17 @@ class Memory:
         if done is not None and not done.done():
             done.set_result(None)
 
-    def failed(self, place: Where, error: BaseException) -> None:
-        """A checkpoint that will not be durable; whoever waits for it need not wait longer."""
+    def failed(self, key: bytes, error: BaseException) -> None:
+        """A checkpoint was not kept; whoever waits for one of its thread need not wait longer."""
+        # else whoever put it was cancelled
+        why = error if isinstance(error, Exception) else RuntimeError(f"its put ended: {error!r}")
         with self._lock:
-            done = self._awaited.pop((place[0], place[2]), None)
-        if done is not None and not done.done():
-            gone = isinstance(error, Exception)  # else whoever put it was cancelled
-            done.set_exception(error if gone else RuntimeError(f"its put ended: {error!r}"))
+            _keep(self._broken, key, why, _KNOWN)
+            waiting = [place for place in self._awaited if place[0] == key]
+            futures = [self._awaited.pop(place) for place in waiting]
+        for done in futures:
+            if not done.done():
+                done.set_exception(why)
 
     def known(self, place: Where) -> Known | None:
         """What is remembered of a checkpoint."""
@@ -71,6 +77,10 @@ class Memory:
         with self._lock:
             if (key, id_) in self._durable:
                 return None
+            if key in self._broken:
+                failed: Future[None] = Future()
+                failed.set_exception(self._broken[key])
+                return failed
             return self._awaited.setdefault((key, id_), Future())
 
     def give_up(self, key: bytes, id_: str) -> None:
@@ -82,6 +92,8 @@ class Memory:
         """A graph begins to run in a namespace, in this attempt of the node that holds it."""
         with self._lock:
             _keep(self._runs, (key, ns), attempt, _DURABLE)
+            if not ns:
+                self._broken.pop(key, None)
 
     def running(self, key: bytes, ns: str) -> bool:
         """Whether a graph of this process runs, or ran, in the namespace."""

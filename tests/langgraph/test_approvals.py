@@ -10,7 +10,7 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.types import Command
 
 from tallystick import Approval, Policy, Status
-from tallystick.errors import AnswerRefused, InvalidPolicy
+from tallystick.errors import AnswerRefused, InvalidPolicy, UnknownThread
 
 from ._world import (
     APPROVE,
@@ -154,6 +154,25 @@ def test_an_answer_to_an_unknown_interrupt_is_refused(world: World, build: Build
     assert caught.value.interrupt == question.id
     graph.invoke(resume(APPROVE, question), thread())
     assert world.book == [1]
+
+
+@both
+@pytest.mark.parametrize("answer", [APPROVE, {"0" * 32: APPROVE}])
+def test_a_thread_that_never_began_cannot_be_resumed(
+    world: World, build: Build, answer: Any
+) -> None:
+    if world.foreign:
+        pytest.skip("of a pruned thread another checkpointer says the same")
+
+    def script(_: Any) -> Any:
+        return [PAY]
+
+    graph = build(world, script, ASKS)
+    with pytest.raises(UnknownThread) as caught:
+        graph.invoke(Command(resume=answer), thread("nobody's"))
+    assert caught.value.thread == "nobody's"
+    assert world.book == []
+    assert world.ledger.effects() == []
 
 
 @both
