@@ -43,6 +43,7 @@ storm: $(DEV) ## kill many at random, for STORM_SECONDS (an hour)
 
 bench: $(DEV) ## measure
 	$(PY) -m tests.bench.run
+	$(PY) -m tests.bench.checkpoints
 
 docs: $(DEV) ## run what README, docstrings and examples print
 	$(PY) -m pytest $(DOCS_TESTS) $(PYTEST_ARGS)

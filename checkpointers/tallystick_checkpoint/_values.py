@@ -17,7 +17,7 @@ from typing import Any, cast
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
-from tallystick._checkpoints import BLOB_ID, Blob, blob_ids
+from tallystick._checkpoints import BLOB_ID, Blob, blob_ids, named
 
 #: what one channel's value is made of: its version, and kind and data, or blobs
 Entry = dict[str, Any]
@@ -112,12 +112,12 @@ def taken_apart(
     items = cast("list[Any]", value)
     if type(value) is list and _worth_it(items):
         blobs = [pieces.piece(serde, item) for item in items]
-        return {"v": version, "list": True, "blobs": b"".join(b.id for b in blobs).hex()}, blobs
+        return {"v": version, "list": True, "blobs": named(blob.id for blob in blobs)}, blobs
     blob = pieces.piece(serde, value)
     if len(blob.data) <= INLINE:
         data = base64.b64encode(blob.data).decode()
         return {"v": version, "kind": blob.kind, "data": data}, []
-    return {"v": version, "blobs": blob.id.hex()}, [blob]
+    return {"v": version, "blobs": named([blob.id])}, [blob]
 
 
 def _worth_it(items: list[Any]) -> bool:

@@ -8,8 +8,9 @@ work began that it is a step of.
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -40,7 +41,7 @@ class Saved(NamedTuple):
     One checkpoint as it is stored.
 
     ``vals`` is a JSON object: for each channel what its value is made of, in the framework's own
-    words, and under ``"blobs"`` the concatenated ids of its blobs in hex.
+    words, and under ``"blobs"`` the concatenated ids of its blobs in base64.
     """
 
     thread: bytes
@@ -217,7 +218,12 @@ def parts_of(vals: str) -> set[bytes]:
     return {id_ for value in json.loads(vals).values() for id_ in blob_ids(value)}
 
 
+def named(ids: Iterable[bytes]) -> str:
+    """How ``vals`` name blobs; :func:`blob_ids` reads it."""
+    return base64.b64encode(b"".join(ids)).decode()
+
+
 def blob_ids(value: Mapping[str, Any]) -> list[bytes]:
     """The ids of the blobs that one of the ``vals`` names, in order."""
-    raw = bytes.fromhex(value.get("blobs", ""))
+    raw = base64.b64decode(value.get("blobs", ""))
     return [raw[at : at + BLOB_ID] for at in range(0, len(raw), BLOB_ID)]

@@ -20,6 +20,7 @@ from tallystick._checkpoints import (
     ReadWrites,
     Saved,
     Written,
+    named,
     thread_key,
 )
 
@@ -40,7 +41,7 @@ class Thread:
     def saved(self, id_: str, parent: str | None = None, **other: Any) -> Saved:
         """A checkpoint whose value is made of the pieces *names*."""
         names: Sequence[int] = other.pop("names", ())
-        vals = {"c": {"v": 1, "blobs": b"".join(blob(n).id for n in names).hex()}}
+        vals = {"c": {"v": 1, "blobs": named(blob(n).id for n in names)}}
         fields: dict[str, Any] = {
             "thread": self.key,
             "ns": "",
