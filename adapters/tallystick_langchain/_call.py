@@ -217,7 +217,8 @@ async def where_of(p: Ports, call: Call, *, awaiting: bool) -> dict[str, Any]:
     explicit = bound.workflow if bound.workflow is not None else WORKFLOW.get()
     config = call.config if call.config is not None else ensure_config()
     spot = spot_of(config)
-    if spot is not None and bound.policy.guarantee is not Guarantee.READ_ONLY:
+    harmless = bound.policy.guarantee is Guarantee.READ_ONLY  # made each time that it is asked for
+    if spot is not None and not harmless:
         place = await placed(
             p,
             bound.ledger,
@@ -230,7 +231,8 @@ async def where_of(p: Ports, call: Call, *, awaiting: bool) -> dict[str, Any]:
         if place is not None:
             return {"workflow": place.workflow, "place": place}
     thread = (config.get("configurable") or {}).get("thread_id")
-    if explicit is None and (thread is None or thread == "" or _forgetful(spot)):
+    nowhere = thread is None or thread == "" or (_forgetful(spot) and not harmless)
+    if explicit is None and nowhere:
         raise NoWorkflow(
             f"{call.tool.name} was called outside of a workflow, so that nothing tells a retry "
             "from a new intent. Run the agent on a thread with a checkpointer (config="
