@@ -28,7 +28,7 @@ FAULTS = [
     ("life", "return holder in self._shelf.workers", "return False", "living_holder"),
     ("death", "return holder in self._shelf.workers", "return holder is not None", "a_no_counts"),
     ("a halt of the new", "if self._shelf.stops and self._stopped(", "if self._shelf.dead is None and self._stopped(", "halt_concerns"),
-    ("suspects", 'twins and c.suspect != "run"', "False", "suspected_duplicate"),
+    ("suspects", 'twin is not None and c.suspect != "run"', "False", "suspected_duplicate"),
     # halts
     ("a halt's tenant", "(h.tenant is None or h.tenant == tenant)\n", "True\n", "halt_concerns"),
     ("a halt's tool", "(h.tool is None or h.tool == tool)", "True", "halt_concerns"),
