@@ -38,7 +38,8 @@ class Level:
 
     ns: str
     id: str
-    #: ancestors, the nearest first, and how each came to be; ``None`` if nothing is kept here
+    #: the checkpoint itself and its ancestors, the nearest first, and how each came to be; ``None``
+    #: if nothing is kept here
     steps: Sequence[tuple[str, str]] | None
     #: whether ancestors may be missing that once were there
     cut: bool = False
@@ -136,8 +137,7 @@ def relation(standing: Standing, place: Mapping[str, Any]) -> Relation:
 
 def _of_one_message(standing: Standing, place: Mapping[str, Any]) -> Relation:
     """Tasks of one node in one step: an id that one message holds twice is one call."""
-    call_id = standing.call_id
-    once = call_id is not None and call_id in standing.asked and place.get("call") == call_id
+    once = standing.call_id in standing.asked and place.get("call") == standing.call_id
     return Relation.HERE if once else Relation.BESIDE
 
 
@@ -164,7 +164,7 @@ def _earlier(standing: Standing, level: Level, then: str, place: Mapping[str, An
         # an update may have taken the outcome with it
         kept = went_on == "update" and place.get("call") in standing.answered
         return Relation.BEFORE if kept else Relation.REPLACED
-    return Relation.UNCLEAR if level.cut and ids and then < ids[-1] else Relation.LOST
+    return Relation.UNCLEAR if level.cut and then < ids[-1] else Relation.LOST
 
 
 def _other_instance(standing: Standing, level: Level, place: Mapping[str, Any]) -> Relation:
@@ -205,9 +205,9 @@ def _task(ns: str) -> str:
     return head if last.isdigit() else ns
 
 
-def _node(segment: str | None) -> str | None:
-    return None if segment is None else segment.partition(":")[0]
+def _node(segment: str) -> str:
+    return segment.partition(":")[0]
 
 
-def _at(segments: Sequence[str], depth: int) -> str | None:
-    return segments[depth] if depth < len(segments) else None
+def _at(segments: Sequence[str], depth: int) -> str:
+    return segments[depth] if depth < len(segments) else ""
