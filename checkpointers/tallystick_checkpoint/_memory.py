@@ -40,6 +40,8 @@ class Memory:
         self._durable: OrderedDict[tuple[bytes, str], None] = OrderedDict()
         self._awaited: dict[tuple[bytes, str], Future[None]] = {}
         self._runs: OrderedDict[tuple[bytes, str], int | None] = OrderedDict()
+        #: threads of which a put failed, until a graph begins anew there
+        self._broken: OrderedDict[bytes, Exception] = OrderedDict()
 
     def remember(self, place: Where, known: Known) -> None:
         """A checkpoint that is durable."""
@@ -52,12 +54,23 @@ class Memory:
             done.set_result(None)
 
     def failed(self, place: Where, error: BaseException) -> None:
-        """A checkpoint that will not be durable; whoever waits for it need not wait longer."""
+        """
+        A checkpoint that will not be durable; whoever waits for it need not wait longer.
+
+        Nor for those that come after it, which LangGraph does not put any more.
+        """
+        key, _, id_ = place
         with self._lock:
-            done = self._awaited.pop((place[0], place[2]), None)
-        if done is not None and not done.done():
-            gone = isinstance(error, Exception)  # else whoever put it was cancelled
-            done.set_exception(error if gone else RuntimeError(f"its put ended: {error!r}"))
+            if isinstance(error, Exception):
+                _keep(self._broken, key, error, _KNOWN)
+                lost = [which for which in self._awaited if which[0] == key]
+            else:  # whoever put it was cancelled; others may be at this thread as well
+                lost = [(key, id_)] if (key, id_) in self._awaited else []
+                error = RuntimeError(f"its put ended: {error!r}")
+            ended = [self._awaited.pop(which) for which in lost]
+        for done in ended:
+            if not done.done():
+                done.set_exception(error)
 
     def known(self, place: Where) -> Known | None:
         """What is remembered of a checkpoint."""
@@ -65,10 +78,14 @@ class Memory:
             return self._known.get(place)
 
     def awaited(self, key: bytes, id_: str) -> Future[None] | None:
-        """What is done once the checkpoint is durable; ``None`` when it is."""
+        """What is done once the checkpoint is durable, or fails; ``None`` when it is."""
         with self._lock:
             if (key, id_) in self._durable:
                 return None
+            if key in self._broken:
+                never = Future[None]()
+                never.set_exception(self._broken[key])
+                return never
             return self._awaited.setdefault((key, id_), Future())
 
     def give_up(self, key: bytes, id_: str) -> None:
@@ -79,6 +96,7 @@ class Memory:
     def runs(self, key: bytes, ns: str, attempt: int | None) -> None:
         """A graph begins to run in a namespace, in this attempt of the node that holds it."""
         with self._lock:
+            self._broken.pop(key, None)
             _keep(self._runs, (key, ns), attempt, _DURABLE)
 
     def running(self, key: bytes, ns: str) -> bool:
