@@ -8,6 +8,7 @@ import functools
 import os
 import shutil
 import tempfile
+import threading
 import uuid
 from collections.abc import Generator
 from pathlib import Path
@@ -61,6 +62,20 @@ def scratch_database() -> Generator[str]:
         yield url.render_as_string(hide_password=False)
     finally:
         _execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+
+def until_somebody_waits(url: str, count: int = 1) -> None:
+    """Until so many statements in a database wait for a lock that others hold."""
+    with psycopg.connect(url, autocommit=True) as db:
+        for _ in range(500):
+            found = db.execute(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ).fetchone()
+            if found is not None and found[0] >= count:
+                return
+            threading.Event().wait(0.01)
+    raise AssertionError("nobody waits")
 
 
 def _execute(statement: LiteralString, name: str) -> None:

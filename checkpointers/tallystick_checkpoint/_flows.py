@@ -223,7 +223,7 @@ async def put(p: Ports, memory: Memory, serde: SerializerProtocol, draft: Draft)
     try:
         return await _put(p, memory, serde, draft)
     except BaseException as error:
-        memory.failed(place.key, error)
+        memory.failed((place.key, place.ns, draft.checkpoint["id"]), error)
         raise
 
 

@@ -42,7 +42,7 @@ class Memory:
         self._durable: OrderedDict[tuple[bytes, str], None] = OrderedDict()
         self._awaited: dict[tuple[bytes, str], Future[None]] = {}
         self._runs: OrderedDict[tuple[bytes, str], int | None] = OrderedDict()
-        #: threads of which a checkpoint was not kept: LangGraph sends no later one of that run
+        #: threads of which a put failed, until a graph begins anew there
         self._broken: OrderedDict[bytes, Exception] = OrderedDict()
 
     def remember(self, place: Where, known: Known) -> None:
@@ -55,17 +55,24 @@ class Memory:
         if done is not None and not done.done():
             done.set_result(None)
 
-    def failed(self, key: bytes, error: BaseException) -> None:
-        """A checkpoint was not kept; whoever waits for one of its thread need not wait longer."""
-        # else whoever put it was cancelled
-        why = error if isinstance(error, Exception) else RuntimeError(f"its put ended: {error!r}")
+    def failed(self, place: Where, error: BaseException) -> None:
+        """
+        A checkpoint that will not be durable; whoever waits for it need not wait longer.
+
+        Nor for those that come after it, which LangGraph does not put any more.
+        """
+        key, _, id_ = place
         with self._lock:
-            _keep(self._broken, key, why, _KNOWN)
-            waiting = [place for place in self._awaited if place[0] == key]
-            futures = [self._awaited.pop(place) for place in waiting]
-        for done in futures:
+            if isinstance(error, Exception):
+                _keep(self._broken, key, error, _KNOWN)
+                lost = [which for which in self._awaited if which[0] == key]
+            else:  # whoever put it was cancelled; others may be at this thread as well
+                lost = [(key, id_)] if (key, id_) in self._awaited else []
+                error = RuntimeError(f"its put ended: {error!r}")
+            ended = [self._awaited.pop(which) for which in lost]
+        for done in ended:
             if not done.done():
-                done.set_exception(why)
+                done.set_exception(error)
 
     def known(self, place: Where) -> Known | None:
         """What is remembered of a checkpoint."""
@@ -73,14 +80,14 @@ class Memory:
             return self._known.get(place)
 
     def awaited(self, key: bytes, id_: str) -> Future[None] | None:
-        """What is done once the checkpoint is durable; ``None`` when it is."""
+        """What is done once the checkpoint is durable, or fails; ``None`` when it is."""
         with self._lock:
             if (key, id_) in self._durable:
                 return None
             if key in self._broken:
-                failed: Future[None] = Future()
-                failed.set_exception(self._broken[key])
-                return failed
+                never = Future[None]()
+                never.set_exception(self._broken[key])
+                return never
             return self._awaited.setdefault((key, id_), Future())
 
     def give_up(self, key: bytes, id_: str) -> None:

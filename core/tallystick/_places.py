@@ -56,13 +56,13 @@ class Adopt(Act[bool]):
     """
     Add a place to an effect: a call there stands for it, too.
 
-    False, and nothing is done, when others added one since it had ``known`` of them.
+    False, and nothing is done, when others added one since these were ``seen``.
     """
 
     key: bytes
     tenant: str
     place: str
-    known: int
+    seen: list[dict[str, Any]]
     actor: str
 
 

@@ -74,7 +74,7 @@ class Claimed:
     @property
     def key(self) -> str:
         """The effect's key, to pass downstream."""
-        return self._call.hex if self._row is None else self._row.key.hex()
+        return self._call.hex
 
     @property
     def args(self) -> dict[str, Any]:
@@ -148,6 +148,8 @@ class Claimed:
 
     def _entering(self, step: Step, row: Row) -> Self:
         self._entered = True
+        # the effect that a placed call stands for may have another key than the call by itself
+        self._call = self._call._replace(identity=self._call.identity._replace(key=row.key))
         if step is Step.REPLAY:
             self._result = stops.replay(self._call, row)
         else:

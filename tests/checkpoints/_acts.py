@@ -17,6 +17,7 @@ from tallystick._checkpoints import (
     ReadBlobs,
     ReadCheckpoint,
     ReadCheckpoints,
+    ReadLineage,
     ReadWrites,
     Saved,
     Written,
@@ -87,6 +88,12 @@ class Thread:
     def all(self, **asked: Any) -> ReadCheckpoints:
         """Read all of them."""
         return ReadCheckpoints(tenant=self.tenant, key=self.key, **asked)
+
+    def lineage(
+        self, id_: str, ns: str = "", *, bounded: bool = True, limit: int = 4
+    ) -> ReadLineage:
+        """Read a checkpoint and a few of its ancestors."""
+        return ReadLineage(key=self.key, ns=ns, id=id_, bounded=bounded, limit=limit)
 
     def writes(self, *ids: str, ns: str = "") -> ReadWrites:
         """Read what was written."""

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from tallystick import Ledger
+from tests._postgres import until_somebody_waits
 from tests.checkpoints._acts import Thread, blob, store_of
 
 pytestmark = pytest.mark.postgres
@@ -32,10 +33,10 @@ def test_a_piece_that_is_sent_again_is_not_cleared_away(empty_postgres: str) -> 
 
             dropping = pool.submit(drop)
             assert began.wait(5)
-            _until_somebody_waits(empty_postgres)
+            until_somebody_waits(empty_postgres)
             with ThreadPoolExecutor(1) as second:
                 putting = second.submit(other.apply, [t.put("2", names=[1])])
-                _until_somebody_waits(empty_postgres, count=2)
+                until_somebody_waits(empty_postgres, count=2)
                 rival.commit()
                 assert putting.result(10).answers == ["kept"]
             assert dropping.result(10) == 1
@@ -62,16 +63,3 @@ def test_a_checkpoint_that_others_rely_on_is_not_dropped_under_them(empty_postgr
             else:
                 assert kept == "incomplete"
             stores[0].apply([t.drop(child)])
-
-
-def _until_somebody_waits(url: str, count: int = 1) -> None:
-    with psycopg.connect(url, autocommit=True) as db:
-        for _ in range(500):
-            found: Any = db.execute(
-                "SELECT count(*) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            ).fetchone()
-            if found[0] >= count:
-                return
-            threading.Event().wait(0.01)
-    raise AssertionError("nobody waits")

@@ -28,7 +28,12 @@ FAULTS = [
     ("life", "return holder in self._shelf.workers", "return False", "living_holder"),
     ("death", "return holder in self._shelf.workers", "return holder is not None", "a_no_counts"),
     ("a halt of the new", "if self._shelf.stops and self._stopped(", "if self._shelf.dead is None and self._stopped(", "halt_concerns"),
-    ("suspects", 'twins and c.suspect != "run"', "False", "suspected_duplicate"),
+    ("suspects", 'twin is not None and c.suspect != "run"', "False", "suspected_duplicate"),
+    ("neighbours not seen", "[0] > c.after", "[0] > c.after and not c.after", "not_seen_all_its"),
+    ("neighbours seen", "[0] > c.after", "[0] > 0", "a_new_call_is"),
+    ("a place", "self._put(self._shelf.places, key, (*self._shelf.places[key][:2], place))", "pass", "same_call_elsewhere_is"),
+    ("the first place", "c.twin, c.place))", "c.twin, None))", "a_new_call_is"),
+    ("neighbours", "keys = self._shelf.twins.get(act.twin, [])", "keys = []", "adopt_an_effect"),
     # halts
     ("a halt's tenant", "(h.tenant is None or h.tenant == tenant)\n", "True\n", "halt_concerns"),
     ("a halt's tool", "(h.tool is None or h.tool == tool)", "True", "halt_concerns"),

@@ -38,6 +38,7 @@ from tallystick._faces import run_sync
 from tallystick.errors import ApprovalExpired, EffectCancelled, LedgerError
 from tallystick.hooks import Details
 from tallystick.testing import Witness, crash, turn_clock
+from tallystick.testing._contract._spot import Spot
 
 Outcome = Literal["value", "failed", "denied", "cancelled", "expired"]
 #: blocking; an async tool awaited; a sync tool awaited; a caller's own blocking connection
@@ -89,6 +90,8 @@ class Story:
     #: further fields of the policy
     policy: dict[str, Any] = field(default_factory=dict[str, Any])
     call_id: str | None = None
+    #: each call stands at a place, and an equal one at another place is the same
+    placed: bool = False
     by_hand: bool = False
     probe: Literal["honest", "conflict"] = "honest"
     #: the listener fails when it is told of a request for the first time
@@ -244,8 +247,8 @@ class Stage:
         """One call of the tool through the ledger: the effect's key, and the result."""
         options: dict[str, Any] = {
             "workflow": "order",
-            "call_id": call_id or self.story.call_id,
             "policy": self.policy(),
+            **self.where(call_id or self.story.call_id),
         }
         args = {"what": "A", "amount": 1}
         if self.transactional and self.setting.way != "blocking":
@@ -255,6 +258,11 @@ class Stage:
         else:
             value = await self.do("call", "charge", self.tool(), args, **options)
         return str(value).partition("#")[0], value
+
+    def where(self, call_id: str | None) -> dict[str, Any]:
+        """The id of a call, and its place where it has one."""
+        place = Spot(call_id) if self.story.placed and call_id is not None else None
+        return {"call_id": call_id, "place": place}
 
     async def hand(self) -> tuple[str, Any]:
         """The same by hand: claim, act, and say what became of it."""

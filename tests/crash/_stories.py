@@ -51,7 +51,8 @@ async def _colleague_died(stage: Stage, *, having_done_it: bool) -> None:
         return
     other = await stage.colleague()
     args = {"what": "A", "amount": 1}
-    claim = other.claim("charge", args, workflow="order", policy=stage.policy())
+    where = stage.where("first" if stage.story.placed else None)
+    claim = other.claim("charge", args, workflow="order", policy=stage.policy(), **where)
     with suppress(EffectStopped):
         await _entered(stage, claim)
         if having_done_it:
@@ -295,6 +296,20 @@ STORIES: tuple[Story, ...] = (
         policy={"on_suspect": "ask"},
         call_id="second",
         approval=None,
+        guarantees=KEPT,
+    ),
+    Story(
+        name="it stands for another",
+        prelude=_once_before,
+        placed=True,
+        call_id="second",
+        guarantees=EFFECTS,
+    ),
+    Story(
+        name="it stands for one whose process died",
+        prelude=_died_after,
+        placed=True,
+        call_id="second",
         guarantees=KEPT,
     ),
     Story(name="an effect inside of it waits", steps=("inner",), guarantees=KEPT | {RO}),

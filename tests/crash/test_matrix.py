@@ -102,6 +102,7 @@ FAULTS: dict[str, tuple[object, str, object]] = {
     "an outcome is not written": (MemoryTx, "settle", _unwritten),
     "nobody ever dies": (MemoryTx, "alive", _always(True)),
     "everybody is dead": (MemoryTx, "alive", _always(False)),
+    "nobody stands beside": (MemoryTx, "neighbours", _always([])),
     "one vote is enough": (Row, "quorum", property(_always(1))),
 }
 

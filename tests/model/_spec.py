@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tallystick import _acts as acts
+from tallystick._places import KEPT, Adopt, Neighbours
 from tallystick._ports import AnyAct
 
 Answer = Any
@@ -74,6 +75,12 @@ class Eff(NamedTuple):
     inbox: frozenset[str] = frozenset()
     #: who did the last thing that left an event, and what they said
     said: tuple[str, ...] = ()
+    #: what says which other effects are the like of it
+    call_id: str | None = None
+    scope: bytes = b""
+    twin: bytes = b""
+    #: where it was asked for, as JSON
+    places: tuple[str, ...] = ()
 
     def moved(self, world: World, event: str, *said: str, **columns: Any) -> Eff:
         """This effect after something that leaves an event."""
@@ -140,6 +147,7 @@ _MISSING: dict[type, Answer] = {
     acts.Cancel: ("refused", None),
     acts.Observe: None,
     acts.History: (),
+    Adopt: False,
 }
 
 
@@ -173,6 +181,10 @@ def _insert(world: World, e: Eff | None, act: acts.Claim | acts.Ask) -> tuple[Ef
         started=world.now if runs else None,
         changed=world.now,
         facts=c.facts,
+        call_id=c.call_id,
+        scope=c.scope,
+        twin=c.twin,
+        places=tuple(map(json.dumps, json.loads(c.place or "[]"))),
     )
     if isinstance(act, acts.Claim):
         return e, ("granted", view(e))
@@ -377,6 +389,16 @@ def _history(world: World, e: Eff, act: acts.History) -> tuple[Eff, Answer]:
     return e, e.events
 
 
+def _adopt(world: World, e: Eff, act: Adopt) -> tuple[Eff, Answer]:
+    if _read(e.places) != act.seen:
+        return e, False
+    return e.moved(world, "placed", act.actor, places=(*e.places, act.place)[-KEPT:]), True
+
+
+def _read(places: tuple[str, ...]) -> list[Answer]:
+    return [json.loads(place) for place in places]
+
+
 _STEPS: dict[type, Callable[[World, Eff, Any], tuple[Eff, Answer]]] = {
     acts.Start: _start,
     acts.Settle: _settle,
@@ -390,6 +412,7 @@ _STEPS: dict[type, Callable[[World, Eff, Any], tuple[Eff, Answer]]] = {
     acts.Observe: _observe,
     acts.Look: _look,
     acts.History: _history,
+    Adopt: _adopt,
 }
 
 
@@ -476,7 +499,7 @@ class Model:
             return int(self.halts.pop((act.tenant, act.tool, act.workflow), None) is not None)
         key: bytes = act.claim.key if isinstance(act, acts.Ask) else getattr(act, "key", b"")
         claim = act.claim if isinstance(act, acts.Ask) else act
-        twins = self._twins.get(claim.twin, []) if isinstance(claim, acts.Claim) else []
+        twins = self._unseen(claim) if isinstance(claim, acts.Claim) else []
         before = self.effects.get(key)
         after, answer = step(self.world(twins[-1] if twins else None), before, act)
         if after is not None:
@@ -484,6 +507,19 @@ class Model:
         if before is None and after is not None and isinstance(claim, acts.Claim):
             self._twins.setdefault(claim.twin, []).append(key)
         return answer
+
+    def neighbours(self, act: Neighbours) -> list[Answer]:
+        """The effects beside which a call may stand, without their numbers."""
+        return [
+            (key, e.call_id, e.tool, e.twin, e.status, e.until is not None, _read(e.places))
+            for key, e in self.effects.items()
+            if e.scope == act.scope and act.twin in (None, e.twin)
+        ][-act.limit :]
+
+    def _unseen(self, claim: acts.Claim) -> list[bytes]:
+        """The like of it that its caller has not seen: effects are numbered as they come."""
+        numbers = {key: n for n, key in enumerate(self.effects, 1)}
+        return [key for key in self._twins.get(claim.twin, []) if numbers[key] > claim.after]
 
     def _sweep(self, act: acts.Sweep) -> int:
         found = 0

@@ -28,12 +28,15 @@ from tallystick._canonical import digest
 from tallystick._codec import encode
 from tallystick._keys import scope_of
 from tallystick._model import Guarantee, Halt, at
+from tallystick._places import Adopt, Neighbours
 from tallystick._policy import Approval, Policy, ProbeAnswer
 from tallystick._ports import AnyAct
 from tests.model import _spec
 from tests.model._rigs import KINDS, TENANT, Bench, Rig, fast_database, key_of, quick_folder
 
 EXAMPLES = int(os.environ.get("TALLYSTICK_MODEL_EXAMPLES", "60"))
+#: a number that no effect has
+ALL = 1 << 40
 STEPS = int(os.environ.get("TALLYSTICK_MODEL_STEPS", "40"))
 WORKERS = 2
 
@@ -183,13 +186,15 @@ class Lockstep(RuleBasedStateMachine):
             shown=name.shown,
             args=name.args,
             scope=scope_of(TENANT, name.workflow),
-            twin=key_of(f"{name.tool} {name.workflow}")[:16],
+            twin=_twin(name),
             suspect=suspect,
             quiet=HOUR if guarantee == "reconcile" else 0,
             key_lifetime=LIFETIME if guarantee == "idempotent" else None,
             expires=asked.get("expires"),
             quorum=asked.get("quorum", 0),
             facts=asked.get("facts"),
+            after=asked.get("after", 0),
+            place=json.dumps([{"n": self.nonces}]),
         )
 
     @rule(
@@ -197,9 +202,10 @@ class Lockstep(RuleBasedStateMachine):
         slot=slots,
         guarantee=st.sampled_from(GUARANTEES),
         suspect=st.sampled_from(("run", "run", "ask", "replay")),
+        after=st.sampled_from((0, 0, ALL)),
     )
-    def claim(self, name: Name, slot: int, guarantee: str, suspect: str) -> None:
-        self.do(slot, self._claim(name, slot, guarantee, suspect))
+    def claim(self, name: Name, slot: int, guarantee: str, suspect: str, after: int) -> None:
+        self.do(slot, self._claim(name, slot, guarantee, suspect, after=after))
 
     @rule(
         name=names,
@@ -266,14 +272,19 @@ class Lockstep(RuleBasedStateMachine):
             error=None if good else BOOM,
         )
 
-    @rule(chosen=st.permutations(NAMES), slot=slots, size=st.integers(2, 4))
-    def together(self, chosen: list[Name], slot: int, size: int) -> None:
+    @rule(
+        chosen=st.permutations(NAMES),
+        slot=slots,
+        size=st.integers(2, 4),
+        suspects=st.lists(st.sampled_from(("run", "ask")), min_size=4, max_size=4),
+    )
+    def together(self, chosen: list[Name], slot: int, size: int, suspects: list[str]) -> None:
         """Acts about different effects in one group."""
         builds: list[Build] = []
-        for name in chosen[:size]:
+        for name, suspect in zip(chosen[:size], suspects, strict=False):
             mine = [t for t in self.tickets if t.key == name.key]
             if self.effect(name) is None:
-                builds.append(self._claim(name, slot, "at_most_once", "run"))
+                builds.append(self._claim(name, slot, "at_most_once", suspect))
             elif mine:
                 builds.append(self._settle(mine[-1], "succeeded", None))
             else:
@@ -355,6 +366,21 @@ class Lockstep(RuleBasedStateMachine):
             actor="probe",
             detail={"reason": "two traces"},
             inbox="conflict" if kind == "conflict" else None,
+        )
+        self.do(slot, _same(act))
+
+    @rule(name=names, slot=slots, seen=st.sampled_from(("now", "now", "before", "other")))
+    def adopt(self, name: Name, slot: int, seen: str) -> None:
+        """One more place, by somebody who saw those that are there now, or earlier."""
+        e = self.effect(name)
+        places: list[Any] = [json.loads(place) for place in e.places] if e is not None else []
+        self.nonces += 1
+        act = Adopt(
+            key=name.key,
+            tenant=TENANT,
+            place=json.dumps({"n": self.nonces}),
+            seen={"now": places, "before": places[:-1], "other": [*places, {"n": 0}]}[seen],
+            actor="somebody",
         )
         self.do(slot, _same(act))
 
@@ -516,6 +542,22 @@ class Lockstep(RuleBasedStateMachine):
             halts = rig.stores[0].read(acts.Halts(tenant=TENANT))
             wanted = {scope for scope in self.model.halts if scope[0] in (None, TENANT)}
             assert {(h.tenant, h.tool, h.workflow) for h in halts} == wanted, rig.kind
+            self._compare_neighbours(rig)
+
+    def _compare_neighbours(self, rig: Rig) -> None:
+        for name in NAMES:
+            scope = scope_of(TENANT, name.workflow)
+            twins = Neighbours(scope=scope, twin=_twin(name), limit=3)
+            found = [tuple(near[1:]) for near in rig.stores[0].read(twins)]
+            assert found == self.model.neighbours(twins), rig.kind
+            # of one group only twins have an order
+            every = Neighbours(scope=scope)
+            found = sorted(tuple(near[1:]) for near in rig.stores[0].read(every))
+            assert found == sorted(self.model.neighbours(every)), rig.kind
+
+
+def _twin(name: Name) -> bytes:
+    return key_of(f"{name.tool} {name.workflow}")[:16]
 
 
 def _turn(act: AnyAct) -> tuple[int, bytes]:
@@ -547,6 +589,7 @@ def _by_stranger(ticket: Ticket, e: _spec.Eff) -> list[AnyAct]:
     said: dict[str, Any] = {"by": "eve", "reason": "mine"}
     return [
         acts.Look(**place, await_=True),
+        Adopt(**place, place="{}", seen=[json.loads(p) for p in e.places], actor="eve"),
         acts.Settle(**place, **held, status="succeeded"),
         acts.Start(
             **place,

@@ -63,6 +63,9 @@ def _questions(t: Thread) -> Sequence[Act[Any]]:
         ReadThreads(tenant=t.tenant, after=t.key),
         ReadThreads(tenant=t.tenant, limit=1),
         ReadGrave(key=t.key),
+        *(t.lineage(id_, ns) for id_ in IDS for ns in ("", "sub")),
+        t.lineage("4", bounded=False),
+        t.lineage("5", bounded=False, limit=3),
         t.writes("1"),
         t.writes("2", "3"),
         t.writes("1", ns="sub"),
@@ -157,10 +160,37 @@ def a_copy_is_a_thread_of_its_own(s: Scene) -> None:
     both.do(c.put("1"), c.copy(b), told_=3)
 
 
+def a_lineage_goes_up_to_where_its_turn_began(s: Scene) -> None:
+    both = Both(s)
+    a, b = both.thread("a"), both.thread("b")
+    turns: dict[str, str | None] = {"1": None, "2": "s", "3": "t", "4": "t", "5": "t"}
+    parents = {"1": None, "2": "1", "3": "2", "4": "3", "5": "4"}
+    for t, ns in ((a, ""), (a, "sub"), (b, "")):
+        for id_, turn in turns.items():
+            both.do(t.put(id_, parents[id_], ns=ns, turn=turn, metadata=f'{{"of":"{ns}{id_}"}}'))
+
+    def ids(*asked: Any, **more: Any) -> str:
+        return "".join(step.id for step in both.store.read(a.lineage(*asked, **more)))
+
+    assert ids("5") == "543"
+    assert ids("5", bounded=False) == "5432"
+    assert ids("5", bounded=False, limit=9) == "54321"
+    assert ids("5", limit=2) == "54"
+    assert ids("5", limit=1) == "5"
+    assert ids("2") == "2"
+    assert ids("1") == ids("1", bounded=False) == "1"
+    assert ids("3", "sub") == "3"
+    assert ids("9") == ids("5", "nowhere") == ""
+    both.do(a.put("6", "8", turn="t"), a.drop("4"), told_=1)
+    assert ids("5") == ids("5", bounded=False) == "5"
+    assert ids("6") == "6"
+
+
 PLAYS = (
     a_checkpoint_is_kept_and_replaced,
     writes_stand_beside_or_instead,
     what_is_dropped_is_gone_and_the_rest_is_whole,
     a_deleted_thread_stays_deleted,
     a_copy_is_a_thread_of_its_own,
+    a_lineage_goes_up_to_where_its_turn_began,
 )

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import pytest
 
-from tallystick import _changes, _rules
+from tallystick import _changes, _places, _rules
 from tallystick.stores import (
     _checkpoint_scripts,
     _checkpoint_tx,
@@ -127,6 +127,7 @@ def code_mutants(kind: str) -> list[Mutant]:
             *python_mutants(kind, _rules),
             *python_mutants(kind, _changes),
             *python_mutants(kind, _scripts),
+            *python_mutants(kind, _places),
             *python_mutants(kind, _memory, "MemoryTx"),
         ]
     if kind == "sqlite":
@@ -136,7 +137,7 @@ def code_mutants(kind: str) -> list[Mutant]:
             *python_mutants(kind, _checkpoint_tx),
         ]
         return [*_common(kind, _sqlite.SqliteTx), *own, *checkpoints]
-    own = python_mutants(kind, _postgres, "PostgresTx", "_found")
+    own = python_mutants(kind, _postgres, "PostgresTx", "_found", "_apart", "wary")
     return [*_common(kind, _postgres.PostgresTx), *own]
 
 

@@ -20,9 +20,6 @@ _SAID: dict[str, tuple[str, ...]] = {
     "where no halt is in force none concerns the effect; the test saves the search": (
         "memory | _memory.MemoryTx._claim | self._shelf.stops -> True",
     ),
-    "only the newest twin is ever looked at": (
-        "memory | _memory.MemoryTx._claim | twins -> False (2)",
-    ),
     "no round is later than the effect's own epoch": (
         "memory | _memory.MemoryTx.votes | r <= row.epoch -> True",
     ),
@@ -53,8 +50,12 @@ _SAID: dict[str, tuple[str, ...]] = {
     "claimed in full, what was just inserted is found under its own nonce": (
         "postgres | _postgres.PostgresTx.claim | c.nonce not in created -> True",
     ),
-    "of no claims nothing is inserted; the test saves the statement": (
-        "postgres | _postgres.PostgresTx.claim | rest -> True",
+    "what need not be claimed apart may be, in more statements": (
+        "postgres | _postgres._apart | wary(c) -> True",
+        "postgres | _postgres._apart | c.twin in alone -> True",
+    ),
+    "of no twins nothing is locked; the test saves the statement": (
+        "postgres | _postgres.PostgresTx._guard | twins -> True",
     ),
     "the statement for many also takes one claim": (
         "postgres | _postgres.PostgresTx._claimed | len(rows) == 1 -> False",

@@ -17,6 +17,8 @@ from tallystick.errors import DamagedRecord, LedgerError
 from tallystick.stores._tx import Overtaken, SqlTx
 from tests.model._rigs import key_of
 from tests.mutation._checkpoint_probes import PLAYS as CHECKPOINT_PLAYS
+from tests.mutation._place_probes import EVERYWHERE as PLACE_PLAYS
+from tests.mutation._place_probes import ON_POSTGRES, ON_SQL
 from tests.mutation._scene import ARGS, BANG, BOOM, EDIT, HOUR, SHOWN, Scene, policy_of
 from tests.mutation._tx import refused_lock, transaction
 
@@ -1244,3 +1246,10 @@ def groups_keep_every_answer_in_its_place(s: Scene) -> None:
 
 for checkpoint_play in CHECKPOINT_PLAYS:
     probe(*SQL)(checkpoint_play)
+
+
+# -- places ----------------------------------------------------------------------------------------
+
+for place_plays, stores in ((PLACE_PLAYS, EVERYWHERE), (ON_SQL, SQL), (ON_POSTGRES, ("postgres",))):
+    for place_play in place_plays:
+        probe(*stores)(place_play)

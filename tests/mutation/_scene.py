@@ -11,6 +11,7 @@ from tallystick._canonical import digest
 from tallystick._codec import encode
 from tallystick._keys import scope_of
 from tallystick._model import Guarantee, Halt, Row, at
+from tallystick._places import Adopt
 from tallystick._policy import Approval, Policy, ProbeAnswer
 from tallystick._ports import AnyAct
 from tests.model import _spec
@@ -200,6 +201,16 @@ class Scene:
             **self.place(name), kind="conflict", actor="probe", detail=detail, inbox=inbox
         )
 
+    def places(self, *numbers: int) -> str:
+        """Places as they are stored; each is but a number."""
+        return json.dumps([{"n": n} for n in numbers])
+
+    def an_adoption(self, name: str, n: int, *, seen: tuple[int, ...], **other: Any) -> Adopt:
+        """One more place, by somebody who has *seen* these."""
+        said: dict[str, Any] = {"place": json.dumps({"n": n}), "seen": [{"n": k} for k in seen]}
+        fields: dict[str, Any] = {**self.place(name), **said, "actor": "x", **other}
+        return Adopt(**fields)
+
     def a_halt(self, mode: str = "halt", **scope: Any) -> acts.PutHalt:
         """A halt of this tenant, unless its scope says otherwise."""
         where: dict[str, Any] = {"tenant": self.tenant, "tool": None, "workflow": None, **scope}
@@ -212,7 +223,7 @@ class Scene:
 
     # -- doing --------------------------------------------------------------------------------
 
-    def do(self, *group: AnyAct, told: str | None = None) -> _spec.Answer:
+    def do(self, *group: AnyAct, told: str | bool | None = None) -> _spec.Answer:
         """Do it in both, at the holder's, and compare the answers and then what is there."""
         holders = {getattr(act, "holder", None) for act in group}
         slot = next((n for n, s in enumerate(self.rig.stores) if s.worker() in holders), 0)
@@ -224,7 +235,8 @@ class Scene:
         self.keys |= touched
         self.compare(self.keys if len(self.keys) <= FEW else touched)
         if told is not None:
-            assert told in (wanted[-1], *wanted[-1][:1]), wanted[-1]
+            last = wanted[-1]
+            assert told in (last if isinstance(last, tuple) else (last,)), last
         return wanted[-1]
 
     def touched(self, *group: AnyAct) -> list[tuple[bytes, bool]]:

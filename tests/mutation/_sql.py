@@ -20,7 +20,7 @@ from tallystick.stores._tx import SqlTx
 _WORD = re.compile(r"'[^']*'|[\w.:%$]+|\(|\)|,|[^\s\w(),']+")
 _CLAUSES = (
     "SELECT FROM WHERE ON WHEN THEN ELSE SET RETURNING ORDER GROUP LIMIT LEFT JOIN WITH INSERT"
-    " UPDATE DELETE FOR AS VALUES DO"
+    " UPDATE DELETE FOR AS VALUES DO UNION"
 )
 #: words that end a condition
 _ENDS = {*_CLAUSES.split(), ",", ")"}

@@ -23,7 +23,7 @@ STRIDE = 12
 #: said by other means than an act: a hint, or what the other database is asked instead
 UNPLAYED = {"publish", "claim", "look", "halted", "twin", "workers"}
 #: what is put together for each question is executed without a name
-PUT_TOGETHER = {"find", "checkpoints", "writes", "blobs", "orphan"}
+PUT_TOGETHER = {"find", "neighbours", "checkpoints", "writes", "blobs", "orphan"}
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.timeout(300)]
 

@@ -38,7 +38,8 @@ class Level:
 
     ns: str
     id: str
-    #: ancestors, the nearest first, and how each came to be; ``None`` if nothing is kept here
+    #: the checkpoint itself and its ancestors, the nearest first, and how each came to be; ``None``
+    #: if nothing is kept here
     steps: Sequence[tuple[str, str]] | None
     #: whether ancestors may be missing that once were there
     cut: bool = False
@@ -137,8 +138,7 @@ def relation(standing: Standing, place: Mapping[str, Any]) -> Relation:
 
 def _of_one_message(standing: Standing, place: Mapping[str, Any]) -> Relation:
     """Tasks of one node in one step: an id that one message holds twice is one call."""
-    call_id = standing.call_id
-    once = call_id is not None and call_id in standing.asked and place.get("call") == call_id
+    once = standing.call_id in standing.asked and place.get("call") == standing.call_id
     return Relation.HERE if once else Relation.BESIDE
 
 
@@ -160,14 +160,13 @@ def _earlier(standing: Standing, level: Level, then: str, place: Mapping[str, An
     ids = [id_ for id_, _ in level.steps]
     if then in ids[1:]:
         since = [source for _, source in level.steps[: ids.index(then)]]
-        if all(source == "loop" for source in since):
-            return Relation.BEFORE
-        # somebody changed the state: is what the call was answered still in it?
-        if place.get("call") in standing.answered:
-            return Relation.BEFORE
         went_on = since[-1] == "loop"
-        return Relation.BEFORE if went_on and not standing.asked else Relation.REPLACED
-    return Relation.UNCLEAR if level.cut and ids and then < ids[-1] else Relation.LOST
+        if "update" not in since or not standing.asked:
+            return Relation.BEFORE if went_on else Relation.REPLACED
+        # somebody changed the state: is what the call was answered still in it?
+        kept = since[-1] != "fork" and place.get("call") in standing.answered
+        return Relation.BEFORE if kept else Relation.REPLACED
+    return Relation.UNCLEAR if level.cut and then < ids[-1] else Relation.LOST
 
 
 def _other_instance(standing: Standing, level: Level, place: Mapping[str, Any]) -> Relation:
@@ -194,13 +193,10 @@ def _asked_ahead(
     standing: Standing, met: Sequence[tuple[Mapping[str, Any], Relation]]
 ) -> list[Mapping[str, Any]]:
     """A node before this one asked a person about the very call, and nobody made it yet."""
-    asked = [
-        place
-        for place, how in met
-        if place.get("asks") and how is Relation.BEFORE and place.get("call") == standing.call_id
-    ]
-    made = any(how is Relation.BEFORE and not place.get("asks") for place, how in met)
-    return [] if made else asked
+    before = [place for place, how in met if how is Relation.BEFORE]
+    if not all(place.get("asks") for place in before):
+        return []  # it was made
+    return [place for place in before if place.get("call") == standing.call_id]
 
 
 def _exactly(standing: Standing, place: Mapping[str, Any]) -> bool:
@@ -221,9 +217,9 @@ def _task(ns: str) -> str:
     return head if last.isdigit() else ns
 
 
-def _node(segment: str | None) -> str | None:
-    return None if segment is None else segment.partition(":")[0]
+def _node(segment: str) -> str:
+    return segment.partition(":")[0]
 
 
-def _at(segments: Sequence[str], depth: int) -> str | None:
-    return segments[depth] if depth < len(segments) else None
+def _at(segments: Sequence[str], depth: int) -> str:
+    return segments[depth] if depth < len(segments) else ""

@@ -163,10 +163,12 @@ def source_of(step: Step) -> str:
 
 
 def _ids(spot: Spot) -> tuple[frozenset[str], frozenset[str]]:
-    """The ids of the calls that the state holds, and of the answers in it."""
+    """The ids of the calls that the state holds, and of the answers since the last input."""
     asked: set[str] = set()
     answered: set[str] = set()
     for message in spot.messages():
+        if getattr(message, "type", "") == "human":
+            answered.clear()  # ids may come again in the next turn
         asked |= {call["id"] for call in getattr(message, "tool_calls", ()) if call.get("id")}
         answer = getattr(message, "tool_call_id", None)
         if isinstance(answer, str):

@@ -43,10 +43,8 @@ async def resolve(p: Ports, call: Call) -> Placed:
             return Placed(own, unclear=unclear)
         key = verdict.same.key
         if not verdict.known:
-            known = len(verdict.same.places)
-            adopt = Adopt(
-                key=key, tenant=call.tenant, place=place.text, known=known, actor=p.holder
-            )
+            seen = verdict.same.places
+            adopt = Adopt(key=key, tenant=call.tenant, place=place.text, seen=seen, actor=p.holder)
             if not await p.do(adopt):
                 continue
         same = call._replace(identity=call.identity._replace(key=key))

@@ -188,14 +188,16 @@ class MemoryTx(MemoryCheckpoints):
             return Found(mine, row, alive, self._now)
         if self._shelf.stops and self._stopped(c.tenant, c.tool, c.workflow, fresh=True):
             return Found(False, None, False, self._now, halted=True)
-        twins = self._shelf.twins.get(c.twin)
-        if twins and c.suspect != "run" and self._shelf.places[twins[-1]][0] > c.after:
-            return Found(False, None, False, self._now, twin=twins[-1])
+        twins = self._shelf.twins.get(c.twin, [])
+        unseen = bool(twins) and self._shelf.places[twins[-1]][0] > c.after
+        twin = twins[-1] if unseen else None
+        if twin is not None and c.suspect != "run":
+            return Found(False, None, False, self._now, twin=twin)
         row = fresh_row(c, self._now)
         self._put(self._shelf.places, c.key, (len(self._shelf.rows) + 1, c.twin, c.place))
         self._put(self._shelf.rows, c.key, row)
-        self._put(self._shelf.twins, c.twin, [*twins, c.key] if twins else [c.key])
-        return Found(True, row, True, self._now, twin=twins[-1] if twins else None)
+        self._put(self._shelf.twins, c.twin, [*twins, c.key])
+        return Found(True, row, True, self._now, twin=twin)
 
     def _stopped(self, tenant: str, tool: str, workflow: str, *, fresh: bool) -> bool:
         return any(

@@ -187,8 +187,10 @@ def observe(tx: Tx, act: acts.Observe, touched: Touched) -> None:
 
 def adopt(tx: Tx, act: Adopt, touched: Touched) -> bool:
     row = tx.load(act.tenant, act.key)
+    if row is None:
+        return False
     text = tx.place(act.key)
-    if row is None or len(places_of(text)) != act.known:
+    if places_of(text) != act.seen:
         return False  # others were faster
     tx.put_place(act.key, with_place(text, act.place))
     detail = json.loads(act.place)

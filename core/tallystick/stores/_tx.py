@@ -210,9 +210,7 @@ class SqlTx(SqlCheckpoints):
 
     def neighbours(self, act: Neighbours) -> list[Neighbour]:
         where = " AND e.twin = :twin" if act.twin is not None else ""
-        params: dict[str, Any] = {"scope": act.scope, "limit": act.limit}
-        if act.twin is not None:
-            params["twin"] = act.twin
+        params = {"scope": act.scope, "twin": act.twin, "limit": act.limit}
         sql = self.dialect.say(STATEMENTS["neighbours"], where=where)
         found = self._execute(sql, params).fetchall()
         return [
@@ -221,8 +219,8 @@ class SqlTx(SqlCheckpoints):
         ]
 
     def place(self, key: bytes) -> str | None:
-        found = self.run("place", key=key).fetchone()
-        return None if found is None else found[0]
+        text: str | None = self.run("place", key=key).fetchone()[0]
+        return text
 
     def put_place(self, key: bytes, place: str) -> None:
         self.run("put_place", key=key, place=place)

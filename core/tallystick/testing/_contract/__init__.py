@@ -12,6 +12,7 @@ from tallystick.testing._contract._guarantees import Guarantees
 from tallystick.testing._contract._halts import Halts
 from tallystick.testing._contract._identity import Identity
 from tallystick.testing._contract._moves import Moves
+from tallystick.testing._contract._placed import Placed
 from tallystick.testing._contract._results import Results
 from tallystick.testing._contract._retries import Retries
 from tallystick.testing._contract._shown import Shown
@@ -32,6 +33,7 @@ class StoreContract(
     Shown,
     Halts,
     Identity,
+    Placed,
     Results,
     Retries,
     Waiting,

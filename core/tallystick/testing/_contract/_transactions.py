@@ -11,7 +11,8 @@ from tallystick._context import current_effect
 from tallystick._model import Guarantee
 from tallystick._policy import Policy, Retry
 from tallystick.errors import ApprovalRequired, InvalidPolicy, NotApplied
-from tallystick.testing._contract._base import Contract, Faced, raises, run
+from tallystick.testing._contract._base import PATIENCE, Contract, Faced, raises, run
+from tallystick.testing._contract._spot import Spot
 from tallystick.testing._crash import Crashed, crash_at
 
 TOGETHER = Policy(guarantee=Guarantee.TRANSACTIONAL)
@@ -42,18 +43,19 @@ class Transactions(Contract):
 
         return awrite if self.awaiting else write
 
-    def _call(self, ledger: Faced, fn: Callable[..., Any], policy: Policy = TOGETHER) -> Any:
+    def _call(
+        self, ledger: Faced, fn: Callable[..., Any], policy: Policy = TOGETHER, **more: Any
+    ) -> Any:
         """A call in a transaction of the caller's own, which an error rolls back."""
+        options: dict[str, Any] = {"workflow": "w", "policy": policy, **more}
         if not self.awaiting:
             with self.transaction() as connection:  # type: ignore[union-attr]
-                return ledger.ledger.call(
-                    "write", fn, ORDER, workflow="w", policy=policy, connection=connection
-                )
+                return ledger.ledger.call("write", fn, ORDER, connection=connection, **options)
 
         async def awaited() -> Any:
             async with self.transaction() as connection:  # type: ignore[union-attr]
                 return await ledger.ledger.acall(
-                    "write", fn, ORDER, workflow="w", policy=policy, connection=connection
+                    "write", fn, ORDER, connection=connection, **options
                 )
 
         return run(awaited())
@@ -156,3 +158,39 @@ class Transactions(Contract):
             assert self._call(ledger, self._writer(), policy) == "written"
         assert self.written() == ["A"]
         assert ledger.kinds(str(caught.error.key)) == ["asked", "approved", "started"]
+
+    def test_a_call_elsewhere_sees_who_was_faster(self) -> None:
+        """The other was not committed when its place was asked first; it is the same, or new."""
+        self.needs("transactional")
+        ledger, other, fn = self.ledger(), self.ledger(), self._writer()
+        for new, times in ((False, 1), (True, 3)):
+            options: dict[str, Any] = {"workflow": f"w{new}"}
+
+            def meanwhile(new: bool = new, options: dict[str, Any] = options) -> None:
+                place: dict[str, Any] = {"call_id": "c1", "place": Spot("c1", new=new)}
+                call = self.meanwhile(self._call, other, fn, **place, **options)
+                assert call.result(PATIENCE) == "written"
+
+            for name, met in (("c2", [[], ["c1"]]), ("c3", [["c1", "c2"]])):
+                spot = Spot(name, new=new, meanwhile=meanwhile if name == "c2" else None)
+                assert self._call(ledger, fn, call_id=name, place=spot, **options) == "written"
+                assert spot.met == met
+            assert [e.status for e in ledger.effects(**options)] == ["succeeded"] * times
+        assert self.written() == ["A"] * 4
+
+    def test_a_new_call_elsewhere_writes_again(self) -> None:
+        """And where that is unclear, a person is asked outside of the transaction."""
+        self.needs("transactional")
+        ledger, fn = self.ledger(), self._writer()
+        for name in ("c1", "c2", "c2"):
+            place: dict[str, Any] = {"call_id": name, "place": Spot(name, new=True)}
+            assert self._call(ledger, fn, **place) == "written"
+        assert self.written() == ["A", "A"]
+        place = {"call_id": "c3", "place": Spot("c3", new=True, unclear="a retry?")}
+        with raises(ApprovalRequired) as caught:
+            self._call(ledger, fn, **place)
+        assert [item.kind for item in ledger.pending()] == ["suspect"]
+        ledger.approve(caught.error.key, by="ann")
+        for _ in range(2):
+            assert self._call(ledger, fn, **place) == "written"
+        assert self.written() == ["A", "A", "A"]
