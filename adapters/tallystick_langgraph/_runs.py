@@ -1,4 +1,9 @@
-"""Invocations that may be sent twice."""
+"""
+Invocations that may be sent twice.
+
+The tasks of its state tell whether a run is finished. ``next`` leaves out those that are done, and
+is empty when a kill came between the last one of a step and the checkpoint of that step.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +42,10 @@ def invoke_once(
         if mine is None:
             return graph.invoke(input, config, **options)
         walk = _Walk(head, mine)
-        if not (mine.next and any(map(walk.arrives, graph.get_state_history(config)))):
+        if not (mine.tasks and any(map(walk.arrives, graph.get_state_history(config)))):
             return _result(graph, mine, run_id)
         input = None  # noqa: A001 - the head does not name the run: it would be a new one
-    return graph.invoke(input, config, **options) if head.next else _result(graph, head, run_id)
+    return graph.invoke(input, config, **options) if head.tasks else _result(graph, head, run_id)
 
 
 async def ainvoke_once(
@@ -60,10 +65,10 @@ async def ainvoke_once(
         if not mine:
             return await graph.ainvoke(input, config, **options)
         walk = _Walk(head, mine[0])
-        if not (mine[0].next and await _arrives(walk, graph.aget_state_history(config))):
+        if not (mine[0].tasks and await _arrives(walk, graph.aget_state_history(config))):
             return _result(graph, mine[0], run_id)
         input = None  # noqa: A001 - the head does not name the run: it would be a new one
-    if not head.next:
+    if not head.tasks:
         return _result(graph, head, run_id)
     return await graph.ainvoke(input, config, **options)
 
@@ -123,10 +128,11 @@ def _is(state: Any, run_id: str) -> bool:
 
 
 def _result(graph: Any, state: Any, run_id: str) -> Any:
-    if state.next:
+    if state.tasks:
         thread = str(state.config["configurable"]["thread_id"])
+        at = ", ".join(task.name for task in state.tasks)
         raise ThreadError(
-            f"run {run_id!r} of thread {thread!r} was left unfinished at {', '.join(state.next)}, "
+            f"run {run_id!r} of thread {thread!r} was left unfinished at {at}, "
             "and the thread went on without it; to finish it nonetheless, invoke the graph with "
             "None and the config of its last checkpoint",
             thread=thread,
