@@ -4,6 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV ?= .venv
 PYTEST_ARGS ?= -n 2
 STORM_SECONDS ?= 3600
+STORM_KILLS ?= 200
 DOCS_TESTS ?= tests/test_readme.py tests/test_docstrings.py tests/test_examples.py
 
 BIN := $(VENV)/bin
@@ -38,8 +39,9 @@ types: $(DEV) ## mypy and pyright, both strict
 crash: $(DEV) ## kill a process at each named point, and look
 	$(PY) -m pytest -m crash tests/crash $(PYTEST_ARGS)
 
-storm: $(DEV) ## kill many at random, for STORM_SECONDS (an hour)
+storm: $(DEV) ## kill many at random, for STORM_SECONDS (an hour); STORM_KILLS (200) in graphs
 	$(PY) -m tests.crash.storm --seconds $(STORM_SECONDS)
+	$(PY) -m tests.langgraph.storm --kills $(STORM_KILLS)
 
 bench: $(DEV) ## measure
 	$(PY) -m tests.bench.run

@@ -107,7 +107,7 @@ def _by_thread(effects: Iterable[Effect]) -> dict[str, list[Effect]]:
 
 def _waits(state: Any, effects: Sequence[Effect]) -> bool:
     """Whether a thread stands where one of *effects* keeps it."""
-    if not state.next:
+    if not state.tasks:  # not `next`: a kill may have come when all of them were done
         return False
     asked = [i.value for task in state.tasks for i in task.interrupts if hasattr(i.value, "get")]
     if asked:

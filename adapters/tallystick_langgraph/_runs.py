@@ -1,8 +1,13 @@
-"""Invocations that may be sent twice."""
+"""
+Invocations that may be sent twice.
+
+The tasks of its state tell whether a run is finished. ``next`` leaves out those that are done, and
+is empty when a kill came between the last one of a step and the checkpoint of that step.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -34,8 +39,13 @@ def invoke_once(
     head = graph.get_state(config)
     if not _is(head, run_id):
         mine = next(iter(graph.get_state_history(config, filter={"run_id": run_id}, limit=1)), None)
-        return _result(graph, mine, run_id) if mine else graph.invoke(input, config, **options)
-    return graph.invoke(input, config, **options) if head.next else _result(graph, head, run_id)
+        if mine is None:
+            return graph.invoke(input, config, **options)
+        walk = _Walk(head, mine)
+        if not (mine.tasks and any(map(walk.arrives, graph.get_state_history(config)))):
+            return _result(graph, mine, run_id)
+        input = None  # noqa: A001 - the head does not name the run: it would be a new one
+    return graph.invoke(input, config, **options) if head.tasks else _result(graph, head, run_id)
 
 
 async def ainvoke_once(
@@ -54,8 +64,11 @@ async def ainvoke_once(
         mine = [state async for state in history]
         if not mine:
             return await graph.ainvoke(input, config, **options)
-        return _result(graph, mine[0], run_id)
-    if not head.next:
+        walk = _Walk(head, mine[0])
+        if not (mine[0].tasks and await _arrives(walk, graph.aget_state_history(config))):
+            return _result(graph, mine[0], run_id)
+        input = None  # noqa: A001 - the head does not name the run: it would be a new one
+    if not head.tasks:
         return _result(graph, head, run_id)
     return await graph.ainvoke(input, config, **options)
 
@@ -77,16 +90,49 @@ def _config(graph: Any, config: Any, run_id: str) -> RunnableConfig:
     return cast("RunnableConfig", {**given, "metadata": {**named, "run_id": run_id}})
 
 
+class _Walk:
+    """
+    Back from the head of a thread: whether the run of another checkpoint led to it.
+
+    Whoever resumes a run with ``None`` need not name it, and what is kept then does not.
+    """
+
+    def __init__(self, head: Any, mine: Any) -> None:
+        self._at = _id(head.config)
+        self._mine = _id(mine.config)
+
+    def arrives(self, state: Any) -> bool:
+        """Given the states of the thread, the newest first: true once it is there."""
+        if _id(state.config) == self._at:
+            metadata: Mapping[str, Any] = state.metadata or {}
+            began = metadata.get("source") == "input"
+            self._at = None if began else _id(state.parent_config)
+        return self._at == self._mine
+
+
+async def _arrives(walk: _Walk, states: AsyncIterator[Any]) -> bool:
+    async for state in states:
+        if walk.arrives(state):
+            return True
+    return False
+
+
+def _id(config: RunnableConfig | None) -> str | None:
+    conf: Mapping[str, Any] = (config or {}).get("configurable") or {}
+    return conf.get("checkpoint_id")
+
+
 def _is(state: Any, run_id: str) -> bool:
     metadata: Mapping[str, Any] = state.metadata or {}
     return bool(metadata.get("run_id") == run_id)
 
 
 def _result(graph: Any, state: Any, run_id: str) -> Any:
-    if state.next:
+    if state.tasks:
         thread = str(state.config["configurable"]["thread_id"])
+        at = ", ".join(task.name for task in state.tasks)
         raise ThreadError(
-            f"run {run_id!r} of thread {thread!r} was left unfinished at {', '.join(state.next)}, "
+            f"run {run_id!r} of thread {thread!r} was left unfinished at {at}, "
             "and the thread went on without it; to finish it nonetheless, invoke the graph with "
             "None and the config of its last checkpoint",
             thread=thread,

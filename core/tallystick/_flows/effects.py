@@ -265,7 +265,8 @@ class Walk:
         result: Found = await handler(found)
         return result
 
-    async def _again(self, found: Found) -> Found:
+    async def give_way(self) -> None:
+        """Let a rival go first; StoreBusy when there is one each time."""
         self._rivals += 1
         if self._rivals > _RIVALS:
             raise StoreBusy(
@@ -273,6 +274,9 @@ class Walk:
             )
         if self._rivals > _AT_ONCE:
             await self.p.pause(min(0.001 * self._rivals, 0.1))
+
+    async def _again(self, found: Found) -> Found:
+        await self.give_way()
         return await (self._resolve() if self.call.placed else self.claim())
 
     async def _halted(self, found: Found) -> Found:

@@ -131,6 +131,10 @@ class _Attempt:
             found = await approvals.ask(p, call)
             if rules.next_step(found, call.identity.digest, call.policy) is Step.DECISION:
                 await walk.take(Step.DECISION, found)
+        elif step is Step.AGAIN or (step is Step.SUSPECT and call.placed):
+            await walk.give_way()
+            if call.placed:  # a claim out here would be committed without its effect
+                await walk.settle_place()
         else:
             await walk.take(step, found)
 
