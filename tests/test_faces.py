@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tallystick import Ledger
+from tallystick import Ledger, Policy
 from tallystick._context import current_effect
 from tallystick._scope import Claimed, WorkflowScope
 from tallystick.errors import LedgerClosed
@@ -77,6 +77,7 @@ def test_what_is_entered_is_entered_on_both_faces(kind: type) -> None:
 
 GIVEN: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "approve": (("ab",), {"by": "ann"}),
+    "ask": (("charge",), {"workflow": "w", "policy": Policy(approval=True)}),
     "call": (("charge", dict), {"workflow": "w"}),
     "cancel": (("ab",), {"by": "ann"}),
     "deny": (("ab",), {"by": "ann"}),
