@@ -36,11 +36,14 @@ def invoke_once(
     unfinished and the thread has gone on with another one.
     """
     config = _config(graph, config, run_id)
+    mine: Any = None
     head = graph.get_state(config)
     if not _is(head, run_id):
         mine = next(iter(graph.get_state_history(config, filter={"run_id": run_id}, limit=1)), None)
         if mine is None:
             return graph.invoke(input, config, **options)
+        head = graph.get_state(config)  # another delivery may have begun since
+    if not _is(head, run_id):
         walk = _Walk(head, mine)
         if not (mine.tasks and any(map(walk.arrives, graph.get_state_history(config)))):
             return _result(graph, mine, run_id)
@@ -59,11 +62,14 @@ async def ainvoke_once(
     """As :func:`invoke_once`, awaited."""
     config = _config(graph, config, run_id)
     head = await graph.aget_state(config)
+    mine: list[Any] = []
     if not _is(head, run_id):
         history = graph.aget_state_history(config, filter={"run_id": run_id}, limit=1)
         mine = [state async for state in history]
         if not mine:
             return await graph.ainvoke(input, config, **options)
+        head = await graph.aget_state(config)  # another delivery may have begun since
+    if not _is(head, run_id):
         walk = _Walk(head, mine[0])
         if not (mine[0].tasks and await _arrives(walk, graph.aget_state_history(config))):
             return _result(graph, mine[0], run_id)
