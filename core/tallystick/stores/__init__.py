@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
 __all__ = ["open_store"]
 
-#: our connections read by key: a plan made when the tables were empty must not stay a scan
+#: our connections read by key: a plan made when the tables were empty must not stay a scan, and
+#: making one anew for each checkpoint would cost as much as keeping it
 _OPTIONS = (
-    "-c jit=off -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off "
+    "-c jit=off -c plan_cache_mode=force_generic_plan "
+    "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off "
     "-c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000"
 )
 
