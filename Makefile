@@ -37,7 +37,7 @@ types: $(DEV) ## mypy and pyright, both strict
 	$(BIN)/pyright --pythonpath $(PY)
 
 crash: $(DEV) ## kill a process at each named point, and look
-	$(PY) -m pytest -m crash tests/crash $(PYTEST_ARGS)
+	TALLYSTICK_MATRIX=both $(PY) -m pytest -m crash tests/crash $(PYTEST_ARGS)
 
 storm: $(DEV) ## kill many at random, for STORM_SECONDS (an hour); STORM_KILLS (200) in graphs
 	$(PY) -m tests.crash.storm --seconds $(STORM_SECONDS)

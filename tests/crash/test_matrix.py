@@ -1,7 +1,9 @@
 """
 Every named crash point, five guarantees, three stores, both faces: enumerated, in one process.
 
-``TALLYSTICK_MATRIX=full`` cuts at every position on the databases too (some 25,000).
+``TALLYSTICK_MATRIX=full`` cuts at every position on the databases too (some 25,000). Without it the
+two faces share them on the databases: what one is not cut off at, the other is (``both``, as in
+``make crash``: each of them at all of these).
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from ._stage import Setting
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
 
-FULL = os.environ.get("TALLYSTICK_MATRIX") == "full"
+MATRIX = os.environ.get("TALLYSTICK_MATRIX")
+FULL = MATRIX == "full"
 
 
 @pytest.fixture(autouse=True)
@@ -60,12 +63,13 @@ def test_every_story_keeps_its_promises_wherever_it_is_cut_off(
 ) -> None:
     count, found = 0, list[str]()
     with home(place, tmp_path, _url(place, request)) as setting:
-        for story, position in chosen(setting, full=FULL):
-            count += 1
-            found += cut(setting, story, position)
+        for n, (story, position) in enumerate(chosen(setting, full=FULL)):
+            if MATRIX or place.store == "memory" or n % 2 == (place.way == "awaiting"):
+                count += 1
+                found += cut(setting, story, position)
     print(f"{place}: {count} combinations")
     assert not found, "\n".join(found)
-    assert count > 60
+    assert count > 30
 
 
 @pytest.mark.parametrize("guarantee", [g for g in Guarantee if g is not Guarantee.TRANSACTIONAL])
