@@ -19,7 +19,7 @@ from tests.mutation._probes import PROBES
 from tests.mutation._sql import cuts, title
 
 #: of PostgreSQL's mutants every so manieth is tried here
-STRIDE = 24
+STRIDE = 40
 #: said by other means than an act: a hint, or what the other database is asked instead
 UNPLAYED = {"publish", "claim", "look", "halted", "twin", "workers"}
 #: what is put together for each question is executed without a name
