@@ -16,12 +16,12 @@ from tallystick._faces import run_sync
 from tallystick._flows import desk
 from tallystick._keys import is_a
 from tallystick._ports import Ports
-from tallystick.errors import InvalidCall, InvalidPolicy, LedgerError, StoreBusy
+from tallystick.errors import InvalidCall, InvalidPolicy, LedgerError
 from tallystick_langchain._binding import binding_of
 from tallystick_langchain._call import foresee
 from tallystick_langchain._known import demand, tool_named
 from tallystick_langchain._stops import translate
-from tallystick_langgraph._asking import ROUNDS, Asker, pending
+from tallystick_langgraph._asking import ROUNDS, Asker, pending, undecided
 
 
 def approval_node(
@@ -113,9 +113,7 @@ class _Node:
         asker = Asker(self._ledger, config, self._by)
         try:
             effects = [await self._asked(p, call, config, awaiting=awaiting) for call in calls]
-            decided = [one for one in effects if one is not None]
-            if asker.resumed and decided and not pending(effects):
-                await asker.reconcile(p, decided)
+            await asker.reconcile(p, [one for one in effects if one is not None])
             for _ in range(ROUNDS):
                 waiting = pending(effects)
                 if not waiting:
@@ -125,7 +123,7 @@ class _Node:
                 effects = [await desk.get(p, self._ledger.tenant, key) for key in keys]
         except LedgerError as error:
             raise translate(error) from error.__cause__
-        raise StoreBusy(f"thread {asker.thread!r} was answered {ROUNDS} times and is not decided")
+        raise undecided(f"thread {asker.thread!r}")
 
     def _calls(self, state: Any) -> list[Mapping[str, Any]]:
         key = self._messages_key

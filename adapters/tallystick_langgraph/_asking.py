@@ -22,7 +22,7 @@ from tallystick._flows import desk
 from tallystick._keys import scope_of
 from tallystick._places import Neighbours
 from tallystick._ports import Ports
-from tallystick.errors import AnswerRefused, DecisionRefused, LedgerError
+from tallystick.errors import AnswerRefused, DecisionRefused, LedgerError, StoreBusy
 from tallystick_langchain._stops import translate
 from tallystick_langgraph._answers import (
     Decision,
@@ -100,6 +100,8 @@ class Asker:
         The first decision stands: AnswerRefused, once, for an answer that says otherwise. Taken
         they must be, for LangGraph counts them: the next one would be taken for one of these.
         """
+        if not effects or pending(effects):
+            return
         for answer in self._given():
             if not looks_like_one(answer):
                 return
@@ -269,6 +271,11 @@ def _mark(id_: str, answer: Any) -> str:
     """What an answer to a question is known by when it is read again."""
     text = json.dumps([id_, answer], sort_keys=True, default=repr)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def undecided(what: str) -> StoreBusy:
+    """What asks and asks and gets no further."""
+    return StoreBusy(f"{what} was answered {ROUNDS} times and is not decided")
 
 
 def pending(effects: Sequence[Effect | None]) -> list[Effect]:

@@ -17,7 +17,7 @@ from tallystick._faces import run_sync
 from tallystick._flows import desk
 from tallystick._keys import check_name, is_a
 from tallystick._ports import Ports
-from tallystick.errors import ApprovalRequired, InvalidCall, LedgerError, StoreBusy
+from tallystick.errors import ApprovalRequired, InvalidCall, LedgerError
 from tallystick_langchain import wrap_tool
 from tallystick_langchain._binding import binding_of
 from tallystick_langchain._call import foresee
@@ -25,7 +25,7 @@ from tallystick_langchain._graph import Fork, check_fork
 from tallystick_langchain._known import demand
 from tallystick_langchain._mcp import hinted
 from tallystick_langchain._stops import translate
-from tallystick_langgraph._asking import ROUNDS, Asker, pending
+from tallystick_langgraph._asking import ROUNDS, Asker, pending, undecided
 
 Answer = ToolMessage | Command[Any]
 _DEFAULT = Policy()
@@ -98,7 +98,7 @@ class LedgerMiddleware(AgentMiddleware[Any, Any, Any]):
                 return handler(ours)
             except ApprovalRequired as required:
                 run_sync(self._ask(self._ledger._blocking, asker, required))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        raise _endless(request)
+        raise undecided(request.tool_call["name"])
 
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Answer]]
@@ -116,7 +116,7 @@ class LedgerMiddleware(AgentMiddleware[Any, Any, Any]):
                 return await handler(ours)
             except ApprovalRequired as required:
                 await self._ask(self._ledger._awaiting, asker, required)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        raise _endless(request)
+        raise undecided(request.tool_call["name"])
 
     async def _reconcile(
         self, p: Ports, asker: Asker, request: ToolCallRequest, *, awaiting: bool
@@ -135,7 +135,7 @@ class LedgerMiddleware(AgentMiddleware[Any, Any, Any]):
         if asked["policy"].approval is False:
             return
         effect = await self._ledger.aask(**asked) if awaiting else self._ledger.ask(**asked)
-        if effect is not None and not pending([effect]):
+        if effect is not None:
             await asker.reconcile(p, [effect])
 
     async def _ask(self, p: Ports, asker: Asker, required: ApprovalRequired) -> None:
@@ -161,8 +161,3 @@ class LedgerMiddleware(AgentMiddleware[Any, Any, Any]):
                 self._wrapped.clear()
             known = self._wrapped[id(tool)] = (tool, made)
         return known[1]
-
-
-def _endless(request: ToolCallRequest) -> StoreBusy:
-    name = request.tool_call["name"]
-    return StoreBusy(f"{name} was answered {ROUNDS} times and is still not decided")

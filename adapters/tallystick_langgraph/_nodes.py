@@ -10,18 +10,18 @@ from typing import Any, TypeVar, cast
 from langchain_core.runnables import RunnableConfig, ensure_config
 from langgraph.func import task  # pyright: ignore[reportMissingTypeStubs]
 
-from tallystick import Effect, Ledger, Policy
+from tallystick import Ledger, Policy
 from tallystick._binding import bind_positional
 from tallystick._context import WORKFLOW
 from tallystick._faces import run_sync
 from tallystick._flows import desk
 from tallystick._keys import check_name, is_a
 from tallystick._ports import Ports
-from tallystick.errors import ApprovalRequired, InvalidCall, LedgerError, NoWorkflow, StoreBusy
+from tallystick.errors import ApprovalRequired, InvalidCall, LedgerError, NoWorkflow
 from tallystick_langchain._args import plain
 from tallystick_langchain._graph import Fork, check_fork, placed, spot_of
 from tallystick_langchain._stops import classifying, translate
-from tallystick_langgraph._asking import ROUNDS, Asker, pending
+from tallystick_langgraph._asking import ROUNDS, Asker, pending, undecided
 
 F = TypeVar("F", bound=Callable[..., Any])
 _DEFAULT = Policy()
@@ -184,14 +184,14 @@ class _Body:
                 where = run_sync(self._where(p, config, awaiting=False))
                 if asker.resumed and not asker.asked and self._asks:
                     effect = ledger.ask(self._name, shown, policy=self._policy, **where)
-                    run_sync(self._reconcile(p, asker, effect))
+                    run_sync(asker.reconcile(p, [effect] if effect else []))
                 try:
                     return ledger.call(self._name, body, shown, policy=self._policy, **where)
                 except ApprovalRequired as required:
                     run_sync(self._ask(p, asker, required))
         except LedgerError as error:
             raise translate(error) from error.__cause__
-        raise StoreBusy(f"{self._name} was answered {ROUNDS} times and is not decided")
+        raise undecided(self._name)
 
     async def _acall(self, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
         ledger, config = self._ledger, ensure_config()
@@ -208,14 +208,14 @@ class _Body:
                 where = await self._where(p, config, awaiting=True)
                 if asker.resumed and not asker.asked and self._asks:
                     effect = await ledger.aask(self._name, shown, policy=self._policy, **where)
-                    await self._reconcile(p, asker, effect)
+                    await asker.reconcile(p, [effect] if effect else [])
                 try:
                     return await ledger.acall(self._name, body, shown, policy=self._policy, **where)
                 except ApprovalRequired as required:
                     await self._ask(p, asker, required)
         except LedgerError as error:
             raise translate(error) from error.__cause__
-        raise StoreBusy(f"{self._name} was answered {ROUNDS} times and is not decided")
+        raise undecided(self._name)
 
     async def _where(self, p: Ports, config: RunnableConfig, *, awaiting: bool) -> dict[str, Any]:
         spot, explicit = spot_of(config), WORKFLOW.get()
@@ -242,10 +242,6 @@ class _Body:
     @property
     def _asks(self) -> bool:
         return self._policy.approval is not False
-
-    async def _reconcile(self, p: Ports, asker: Asker, effect: Effect | None) -> None:
-        if effect is not None and not pending([effect]):
-            await asker.reconcile(p, [effect])
 
     async def _ask(self, p: Ports, asker: Asker, required: ApprovalRequired) -> None:
         waiting = pending([await desk.get(p, self._ledger.tenant, required.key)])

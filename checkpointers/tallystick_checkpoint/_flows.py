@@ -12,7 +12,6 @@ from langgraph.checkpoint.base import (
     WRITES_IDX_MAP,
     Checkpoint,
     CheckpointTuple,
-    get_checkpoint_metadata,
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.types import Command
@@ -211,8 +210,8 @@ class Draft(NamedTuple):
     """A checkpoint that is to be kept."""
 
     place: Place
-    config: RunnableConfig
     checkpoint: Checkpoint
+    #: what the config says of the run is merged into it
     metadata: Mapping[str, Any]
     new: Mapping[str, Any]
 
@@ -286,8 +285,7 @@ def _act(
     relied = not there.isdisjoint(names)
     bare: Any = {**checkpoint, "channel_values": {}}
     kind, data = serde.dumps_typed(bare)
-    metadata: Any = get_checkpoint_metadata(draft.config, draft.metadata)  # type: ignore[arg-type]
-    run = metadata.get("run_id")
+    run = draft.metadata.get("run_id")
     saved = Saved(
         place.key,
         place.ns,
@@ -299,7 +297,7 @@ def _act(
         run if isinstance(run, str) else None,
         kind,
         data,
-        json.dumps(metadata),
+        json.dumps(draft.metadata),
         json.dumps(entries, separators=(",", ":")),
         0,
     )
@@ -338,7 +336,7 @@ async def _turn(p: Ports, memory: Memory, draft: Draft, parent: Known | None) ->
     place = draft.place
     if not place.ns:
         if draft.metadata.get("source") == "input":
-            run = get_checkpoint_metadata(draft.config, draft.metadata).get("run_id")  # type: ignore[arg-type]
+            run = draft.metadata.get("run_id")
             named = isinstance(run, str) and bool(run)
             # under a run's name an input that is sent twice begins one turn
             return json.dumps([place.thread, f"run:{run}" if named else draft.checkpoint["id"]])

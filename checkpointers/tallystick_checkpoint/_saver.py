@@ -12,6 +12,7 @@ from langgraph.checkpoint.base import (
     Checkpoint,
     CheckpointMetadata,
     CheckpointTuple,
+    get_checkpoint_metadata,
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -157,7 +158,8 @@ class LedgerSaver(House):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Keep a checkpoint, durable on return; ThreadDeleted if its thread was deleted since."""
-        draft = flows.Draft(self._place(config), config, checkpoint, metadata, new_versions)
+        merged = get_checkpoint_metadata(config, metadata)
+        draft = flows.Draft(self._place(config), checkpoint, merged, new_versions)
         return run_sync(flows.put(self._sync, self._memory, self.serde, draft))
 
     async def aput(
@@ -168,7 +170,8 @@ class LedgerSaver(House):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """As :meth:`put`, awaited."""
-        draft = flows.Draft(self._place(config), config, checkpoint, metadata, new_versions)
+        merged = get_checkpoint_metadata(config, metadata)
+        draft = flows.Draft(self._place(config), checkpoint, merged, new_versions)
         return await flows.put(self._async, self._memory, self.serde, draft)
 
     def put_writes(

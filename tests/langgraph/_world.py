@@ -20,7 +20,7 @@ from langgraph.graph import (  # pyright: ignore[reportMissingTypeStubs]
 )
 from langgraph.prebuilt import ToolNode
 
-from tallystick import Ledger, Policy
+from tallystick import Guarantee, Ledger, Policy
 from tallystick_checkpoint import LedgerSaver
 from tallystick_langchain import wrap_tools
 from tallystick_langgraph import LedgerMiddleware, approval_node
@@ -100,7 +100,7 @@ class World:
         made: list[BaseTool] = [pay, flaky]
         if not wrapped:
             return made
-        known = {"flaky": Policy(guarantee="read_only"), **(policies or {})}  # type: ignore[arg-type]
+        known = {"flaky": Policy(guarantee=Guarantee.READ_ONLY), **(policies or {})}
         return [*wrap_tools(made, self.ledger, policies=known, **options)]
 
     def agent(self, script: Script, policies: Any = None, **options: Any) -> Any:

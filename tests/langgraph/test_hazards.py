@@ -14,7 +14,7 @@ from langchain.agents.middleware import (
 from langchain.agents.middleware.types import hook_config
 from langgraph.types import Command
 
-from tallystick import Policy
+from tallystick import Guarantee, Policy
 from tallystick.errors import AnswerRefused
 
 from ._world import (
@@ -151,7 +151,7 @@ def test_beside_retries_and_limits(world: World, order: str) -> None:
         ToolCallLimitMiddleware(run_limit=5),
     ]
     stack = [..., *others] if order == "before" else [*others, ...]
-    policies = {"pay": Policy(approval=True), "flaky": Policy(guarantee="read_only")}  # type: ignore[arg-type]
+    policies = {"pay": Policy(approval=True), "flaky": Policy(guarantee=Guarantee.READ_ONLY)}
     graph = watched(world, in_turn([PAY], [("flaky", {"a": 1})]), policies, *stack)
     [question] = questions(graph.invoke(said(), thread()))
     result = graph.invoke(Command(resume={question.id: APPROVE}), thread())

@@ -39,7 +39,7 @@ async def resolve(p: Ports, call: Call) -> Placed:
             verdict = Verdict(same=others[-1], known=True)
         if verdict.same is None:
             own = _own(call, place, verdict.occurrence, others[-1].seq if others else 0)
-            unclear = verdict.unclear or await _doubts(p, own, seen=bool(others))
+            unclear = verdict.unclear or await _doubts(p, own, place, seen=bool(others))
             return Placed(own, unclear=unclear)
         key = verdict.same.key
         if not verdict.known:
@@ -53,11 +53,8 @@ async def resolve(p: Ports, call: Call) -> Placed:
     raise StoreBusy(f"others are at the effects beside {call.tool} in {call.workflow}; try later")
 
 
-async def _doubts(p: Ports, call: Call, *, seen: bool) -> str:
+async def _doubts(p: Ports, call: Call, place: Place, *, seen: bool) -> str:
     """Why a new call may not be new: what its policy asks about, and what its place does."""
-    place = call.place
-    if place is None:
-        return ""
     if seen and call.policy.on_suspect != "run":
         return "the same tool and arguments were called before in this turn"
     wary = place.questions or call.policy.on_suspect != "run"
