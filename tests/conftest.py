@@ -16,9 +16,14 @@ import pytest
 from tallystick import Ledger
 from tallystick.testing import Witness, crash, turn_clock
 
+from ._mariadb import execute, scratch_mariadb
 from ._postgres import scratch_database
+from ._warm import Warm
 
-TABLES = "effect, event, inbox, vote, halt, worker, checkpoint, blob, write, tombstone"
+TABLES = (
+    "effect, event, inbox, vote, halt, worker, checkpoint, blob, write, tombstone, budget, "
+    "standing, line, use, reservation, raise, session, alert, datakey"
+)
 
 
 class Place:
@@ -94,6 +99,22 @@ def empty_postgres(postgres_url: str) -> str:
     return postgres_url
 
 
+@pytest.fixture(scope="session")
+def mariadb_url() -> Iterator[str]:
+    """One database for all tests of this worker; emptied before each."""
+    with scratch_mariadb() as url:
+        Ledger(url, create=True).close()
+        yield url
+
+
+@pytest.fixture
+def empty_mariadb(mariadb_url: str) -> str:
+    """The URL of a MariaDB database with empty tables."""
+    deletes = [f"DELETE FROM tallystick_{name}" for name in TABLES.split(", ")]
+    execute("BEGIN", *deletes, "COMMIT", database=mariadb_url.rpartition("/")[2])
+    return mariadb_url
+
+
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Every store, one after the other."""
@@ -131,3 +152,13 @@ def _no_thread_left() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction
         if thread.name.startswith("tallystick") and thread not in before:
             thread.join(3.0)
             assert not thread.is_alive(), f"{thread.name} is still running (pid {os.getpid()})"
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """Processes that need not import the frameworks first."""
+    frameworks = ["langchain.agents", "autogen_agentchat.agents", "autogen_agentchat.teams"]
+    stores = ["sqlmodel", "alembic.autogenerate", "sqlalchemy.dialects.sqlite"]
+    ours = ["autogen", "langchain", "langgraph"]
+    with Warm(*frameworks, *stores, *[f"tallystick_{name}" for name in ours]) as warm:
+        yield warm

@@ -9,10 +9,22 @@ import pkgutil
 import pytest
 
 import tallystick
+import tallystick_autogen
+import tallystick_checkpoint
+import tallystick_langchain
+import tallystick_langgraph
 
+PACKAGES = (
+    tallystick,
+    tallystick_autogen,
+    tallystick_checkpoint,
+    tallystick_langchain,
+    tallystick_langgraph,
+)
 MODULES = [
     name
-    for _, name, _ in pkgutil.walk_packages(tallystick.__path__, "tallystick.")
+    for package in PACKAGES
+    for _, name, _ in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if ".migrations" not in name and not name.endswith("__main__")
 ]
 

@@ -10,9 +10,34 @@ from pathlib import Path
 from typing import Any
 
 import tallystick
+import tallystick.archives
+import tallystick.clients
+import tallystick.encryption
 import tallystick.errors
 import tallystick.hooks
+import tallystick.prices
+import tallystick.redaction
+import tallystick.retention
+import tallystick.runaway
+import tallystick.runs
+import tallystick.seals
 import tallystick.testing
+
+MODULES = (
+    tallystick,
+    tallystick.archives,
+    tallystick.clients,
+    tallystick.encryption,
+    tallystick.errors,
+    tallystick.hooks,
+    tallystick.prices,
+    tallystick.redaction,
+    tallystick.retention,
+    tallystick.runaway,
+    tallystick.runs,
+    tallystick.seals,
+    tallystick.testing,
+)
 
 #: what an import of tallystick must not bring with it
 HEAVY = [
@@ -20,8 +45,13 @@ HEAVY = [
     "pydantic", "pytest", "rich", "sqlalchemy", "sqlmodel", "typer",
 ]  # fmt: skip
 
+#: names that a public module imports for itself
+BROUGHT = {"annotations", "Any", "Decimal", "datetime"}
+
 #: what only an extra installs
-OPTIONAL = ["aiosqlite", "langchain", "langchain_core", "langgraph", "opentelemetry", "psycopg"]
+OPTIONAL = [
+    "aiosqlite", "langchain", "langchain_core", "langgraph", "opentelemetry", "psycopg", "pymysql",
+]  # fmt: skip
 
 HIDE = """
 import sys
@@ -67,23 +97,23 @@ def test_the_public_names_are_few_and_sorted() -> None:
 def test_the_public_names_are_these() -> None:
     """A name that comes or goes is a decision, and a line in the changelog."""
     assert " ".join(tallystick.__all__) == (
-        "Approval ApprovalDenied ApprovalRequired ArgumentsChanged Effect EffectFailed "
-        "EffectInDoubt Event Guarantee Halted Ledger LedgerError NotApplied Policy ProbeAnswer "
-        "Retry Status current_effect"
+        "Approval ApprovalDenied ApprovalRequired ArgumentsChanged Budget BudgetExceeded Effect "
+        "EffectFailed EffectInDoubt Event Guarantee Halted Ledger LedgerError NotApplied Policy "
+        "ProbeAnswer Retry Status current_effect"
     )
 
 
 def test_other_public_modules_say_what_they_export() -> None:
     """Errors, hooks and the testing kit: sorted, complete, every name there."""
-    for module in (tallystick.errors, tallystick.hooks, tallystick.testing):
+    for module in MODULES[1:]:
         names = module.__all__
         assert names == sorted(names)
-        assert set(names) == exported(module) - {"annotations", "Any"}, module.__name__
+        assert set(names) == exported(module) - BROUGHT, module.__name__
 
 
 def test_everything_public_says_what_it_is() -> None:
     """Each exported name has a docstring of its own."""
-    for module in (tallystick, tallystick.errors, tallystick.hooks, tallystick.testing):
+    for module in MODULES:
         for name in module.__all__:
             value = getattr(module, name)
             if isinstance(value, type):
@@ -156,13 +186,15 @@ def missing(what):
     except Exception as error:
         said.append([type(error).__name__, isinstance(error, ImportError), str(error)])
 missing(lambda: Ledger("postgresql://nobody@127.0.0.1:1/nothing"))
+missing(lambda: Ledger("mysql://nobody@127.0.0.1:1/nothing"))
 missing(otel_hook)
 missing(lambda: __import__("tallystick_langchain"))
 print(json.dumps(said))
 """
-    postgres, otel, langchain = run(code, hidden=OPTIONAL)
+    postgres, mariadb, otel, langchain = run(code, hidden=OPTIONAL)
     assert postgres[:2] == ["DriverMissing", True]
     assert 'pip install "tallystick[postgres]"' in postgres[2]
+    assert 'pip install "tallystick[mariadb]"' in mariadb[2]
     assert 'pip install "tallystick[otel]"' in otel[2]
     assert langchain[1]
     assert 'pip install "tallystick[langchain]"' in langchain[2]

@@ -10,10 +10,12 @@ from __future__ import annotations
 from tallystick._context import current_effect
 from tallystick._model import Effect, Event, Guarantee, Status
 from tallystick._policy import Approval, Policy, ProbeAnswer, Retry
+from tallystick.budgets import Budget
 from tallystick.errors import (
     ApprovalDenied,
     ApprovalRequired,
     ArgumentsChanged,
+    BudgetExceeded,
     EffectFailed,
     EffectInDoubt,
     Halted,
@@ -27,6 +29,8 @@ __all__ = [
     "ApprovalDenied",
     "ApprovalRequired",
     "ArgumentsChanged",
+    "Budget",
+    "BudgetExceeded",
     "Effect",
     "EffectFailed",
     "EffectInDoubt",

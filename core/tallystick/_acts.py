@@ -30,6 +30,8 @@ class Found(NamedTuple):
     now: int
     halted: bool = False
     twin: bytes | None = None
+    #: budgets that concern everybody were declared meanwhile: learn them and claim again
+    stale: bool = False
 
 
 class Claim(NamedTuple):
@@ -59,6 +61,12 @@ class Claim(NamedTuple):
     after: int = 0
     #: where the call stands, as a JSON list with one object
     place: str | None = None
+    #: version of the budgets that concern calls which do not name them
+    standing: int = 0
+    #: how it is undone, as JSON
+    undo: str | None = None
+    #: whether it is part of undoing something, which a workflow that is contained lets through
+    undoing: bool = False
 
 
 class Settle(NamedTuple):
@@ -111,6 +119,11 @@ class AskAgain(Act[Row | None]):
     facts: str | None
     actor: str
     reason: str
+    #: what is asked about, for an effect whose recorded arguments were dropped
+    args: str
+    shown: bytes
+    #: of the inbox's item
+    kind: str = "approval"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +144,13 @@ class Start(Act[Found]):
     holder: str
     actor: str
     reason: str
+    #: as in :class:`Claim`
+    standing: int = 0
+    undoing: bool = False
+    #: a new plan in place of the recorded one
+    undo: str | None = None
+    #: what runs, for an effect whose recorded arguments were dropped
+    args: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +276,8 @@ class LiftHalt(Act[int]):
     workflow: str | None
     by: str
     reason: str
+    #: lift what was contained, and not what was halted
+    contain: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,6 +307,7 @@ class Find(Act[list[Effect]]):
     workflow: str | None = None
     tool: str | None = None
     status: str | None = None
+    call_id: str | None = None
     limit: int = 1000
     before: int | None = None
 

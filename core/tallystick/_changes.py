@@ -24,11 +24,31 @@ from tallystick._acts import (
 )
 from tallystick._keys import hashed
 from tallystick._model import Guarantee, Row, Status
-from tallystick._rules import UNSURE, lapsed, quiet_until
+from tallystick._rules import UNSURE, dropped_at, lapsed, quiet_until
+from tallystick._undoing._acts import Turn
+from tallystick._undoing._tools import RESUMABLE, RUN
+from tallystick._vault import is_sealed, sealed_digest
 
 GENESIS = b"\0" * 32
 #: how long a refused result may be to be kept as evidence in the event
 EVIDENCE = 4096
+#: what the inbox shows of an effect that waits for a decision
+_ASKED = ("approval", "suspect", "budget")
+#: the note of what could not be undone, and a person said that it stays
+KEPT = "kept"
+#: where an effect is on its way back
+UNDOING = (
+    Status.COMPENSATING,
+    Status.COMPENSATED,
+    Status.COMPENSATION_FAILED,
+)
+#: from where an effect gets to each of them
+_BACK = {
+    Status.COMPENSATING: (Status.SUCCEEDED, Status.IN_DOUBT, Status.COMPENSATION_FAILED),
+    Status.COMPENSATED: (Status.COMPENSATING,),
+    Status.COMPENSATION_FAILED: (Status.COMPENSATING, Status.SUCCEEDED),
+}
+_NULL = hashlib.sha256(b"null").digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,14 +93,20 @@ def asked(actor: str, shown: bytes, kind: str, note: str, due: int | None) -> Ch
     return Change(event="asked", actor=actor, detail=detail, opens=kind, note=note, due=due)
 
 
-def started(actor: str, row: Row, reason: str) -> Change:
-    """An attempt began at an effect that existed; *row* is as it was before."""
+def started(actor: str, row: Row, reason: str, args: str | None = None) -> Change:
+    """An attempt began at an effect that existed, *row* as it was; *args* if they were dropped."""
     detail: dict[str, Any] = {"from": row.status, "attempt": row.attempt + 1, "reason": reason}
     if row.holder is not None and row.status == Status.RUNNING:
         detail["from_holder"] = row.holder
     if row.error is not None:
         detail["error"] = json.loads(row.error)
-    return Change(event="started", actor=actor, detail=detail, closes=("in_doubt", "conflict"))
+    return Change(
+        columns={} if args is None else {"args": args},
+        event="started",
+        actor=actor,
+        detail=detail,
+        closes=("in_doubt", "conflict"),
+    )
 
 
 def doubt(row: Row, act: Doubt, alive: bool) -> Change | None:
@@ -88,6 +114,9 @@ def doubt(row: Row, act: Doubt, alive: bool) -> Change | None:
     mine = act.nonce is not None and act.nonce == row.nonce
     if row.status != Status.RUNNING or row.epoch != act.epoch or (alive and not mine):
         return None
+    if row.tool in RESUMABLE:
+        free = {"status": Status.APPROVED.value}
+        return Change(columns=free, event="abandoned", actor=act.actor)
     if row.guarantee == Guarantee.READ_ONLY:
         columns = {"status": Status.FAILED.value, "result_note": "retryable", "error": act.error}
         return Change(columns=columns, event="abandoned", actor=act.actor)
@@ -123,7 +152,7 @@ def release(row: Row, act: Release) -> Change | None:
     """A claim given back: nothing failed, and the effect may start again as it might before."""
     if row.status != Status.RUNNING or row.nonce != act.nonce:
         return None
-    if row.result_note == UNSURE:
+    if row.result_note == UNSURE and row.tool not in RESUMABLE:
         return Change(
             columns={"status": Status.IN_DOUBT.value},
             event="released",
@@ -152,11 +181,12 @@ def settle_late(row: Row, act: Settle) -> Change:
             closes=("in_doubt", "conflict"),
         )
     detail: dict[str, Any] = {"status": act.status, "epoch": act.epoch, "attempt": "refused"}
+    gone = dropped_at(row) is not None  # nothing late brings back what retention dropped
     if act.result_digest is not None:
         detail["result_digest"] = act.result_digest.hex()
-        if act.result is not None and len(act.result) <= EVIDENCE:
+        if act.result is not None and len(act.result) <= EVIDENCE and not gone:
             detail["result"] = act.result
-    if act.error is not None:
+    if act.error is not None and not gone:
         detail["error"] = json.loads(act.error)
     return Change(event="observed", actor="worker", detail=detail)
 
@@ -189,7 +219,7 @@ def lapse(row: Row, actor: str, now: int) -> Change | None:
         event="expired",
         actor=actor,
         detail={"was": row.status},
-        closes=("approval", "suspect"),
+        closes=_ASKED,
     )
 
 
@@ -198,19 +228,24 @@ def ask_again(row: Row, act: AskAgain, now: int) -> Change | None:
     if row.status != act.status or row.epoch != act.epoch:
         return None
     until = now + act.expires
+    columns: dict[str, Any] = {
+        "status": Status.PENDING.value,
+        "epoch": row.epoch + 1,
+        "approval_until": until,
+        "quorum": act.quorum,
+        "facts": act.facts,
+        "edited": None,
+    }
+    shown = row.shown
+    if dropped_at(row) is not None:  # nobody approves what cannot be shown
+        columns |= {"args": act.args, "shown": act.shown}
+        shown = act.shown
     return Change(
-        columns={
-            "status": Status.PENDING.value,
-            "epoch": row.epoch + 1,
-            "approval_until": until,
-            "quorum": act.quorum,
-            "facts": act.facts,
-            "edited": None,
-        },
+        columns=columns,
         event="asked",
         actor=act.actor,
-        detail={"digest": row.shown.hex(), "reason": act.reason},
-        opens="approval",
+        detail={"digest": shown.hex(), "reason": act.reason},
+        opens=act.kind,
         note=act.reason,
         due=until,
     )
@@ -244,7 +279,7 @@ def decide(row: Row, act: Decide, votes: list[Vote], now: int) -> Change | str:
             event="denied",
             actor=act.by,
             detail=who,
-            closes=("approval", "suspect"),
+            closes=_ASKED,
         )
     return _approve(row, act, votes, who)
 
@@ -268,7 +303,7 @@ def _approve(row: Row, act: Decide, votes: list[Vote], who: dict[str, Any]) -> C
         event="approved",
         actor=act.by,
         detail=detail,
-        closes=("approval", "suspect"),
+        closes=_ASKED,
     )
 
 
@@ -281,11 +316,29 @@ def bound(row: Row, act: Decide) -> bytes:
 
 def runs(row: Row) -> bytes:
     """The digest of what would run: the edited arguments if there are any."""
-    return hashlib.sha256(row.edited.encode()).digest() if row.edited else row.shown
+    if not row.edited:
+        return row.shown
+    if row.edited.startswith('"'):  # the arguments were dropped and their digest was kept
+        return bytes.fromhex(row.edited.strip('"'))
+    if is_sealed(row.edited):
+        return sealed_digest(row.edited)
+    return hashlib.sha256(row.edited.encode()).digest()
+
+
+def raised(row: Row, by: str, detail: dict[str, Any]) -> Change:
+    """A top-up request was approved, and with it the limit raised: there is nothing else to do."""
+    return Change(
+        columns={"status": Status.SUCCEEDED.value, "result": "null", "result_digest": _NULL},
+        event="raised",
+        actor=by,
+        detail=detail,
+    )
 
 
 def resolve(row: Row, act: Resolve, now: int) -> Change | str:
     """What became of an effect in doubt, said by a person or found by a probe."""
+    if row.status == Status.COMPENSATION_FAILED:
+        return undone_by_hand(row, act)
     if row.status != Status.IN_DOUBT:
         return f"it is {row.status}, not in doubt"
     if act.epoch is not None and act.epoch != row.epoch:
@@ -310,6 +363,47 @@ def resolve(row: Row, act: Resolve, now: int) -> Change | str:
     )
 
 
+def undone_by_hand(row: Row, act: Resolve) -> Change | str:
+    """A person undid what no compensation could, or says that it stays as it is."""
+    if row.result_note == KEPT and act.to == Status.FAILED:
+        return "somebody said already that it stays"
+    undone = act.to == Status.SUCCEEDED
+    return Change(
+        columns={"status": Status.COMPENSATED.value} if undone else {"result_note": KEPT},
+        event="resolved",
+        actor=act.by,
+        detail={"to": "compensated" if undone else "kept", "reason": act.reason},
+        closes=("compensation",),
+    )
+
+
+def turn(row: Row, act: Turn) -> Change | str:
+    """
+    One step back on an effect's way.
+
+    The epoch of a running effect ends with it, so that a holder who still believes in it is refused
+    like any other that was overtaken.
+    """
+    own = row.tool == RUN and act.to == Status.COMPENSATING
+    allowed = row.status != Status.COMPENSATED if own else row.status in _BACK[Status(act.to)]
+    if not allowed or (row.status, row.epoch) != (act.status, act.epoch):
+        return f"it is {row.status} meanwhile"
+    columns: dict[str, Any] = {"status": act.to, "epoch": row.epoch + 1}
+    if act.error is not None:
+        columns["error"] = act.error
+    failed = act.to == Status.COMPENSATION_FAILED
+    done = {"completed": row.changed_at} if row.status not in UNDOING else {}
+    return Change(
+        columns=columns,
+        event=act.to,
+        actor=act.by,
+        detail={"reason": act.reason, **done, **act.detail},
+        opens="compensation" if failed and row.tool != RUN else None,
+        note=act.reason,
+        closes=("compensation", "in_doubt", "conflict"),
+    )
+
+
 def cancel(row: Row, act: Cancel) -> Change | str:
     """Withdraw what has not started, or what nobody will resolve."""
     if row.status not in (Status.PENDING, Status.APPROVED, Status.IN_DOUBT):
@@ -319,5 +413,5 @@ def cancel(row: Row, act: Cancel) -> Change | str:
         event="cancelled",
         actor=act.by,
         detail={"reason": act.reason, "was": row.status},
-        closes=("approval", "suspect", "in_doubt", "conflict"),
+        closes=(*_ASKED, "in_doubt", "conflict"),
     )

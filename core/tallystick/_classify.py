@@ -20,8 +20,13 @@ _NEVER_SENT = {
     ("httpx", "ConnectError"),
     ("httpx", "ConnectTimeout"),
     ("httpx", "PoolTimeout"),
+    ("httpx2", "ConnectError"),
+    ("httpx2", "ConnectTimeout"),
+    ("httpx2", "PoolTimeout"),
     ("httpcore", "ConnectError"),
     ("httpcore", "ConnectTimeout"),
+    ("httpcore2", "ConnectError"),
+    ("httpcore2", "ConnectTimeout"),
     ("aiohttp", "ClientConnectorError"),
     ("requests", "ConnectTimeout"),
     ("urllib3", "NewConnectionError"),
@@ -33,6 +38,7 @@ _NEVER_SENT = {
 #: carry the status of an answer in one of the attributes below
 _ANSWERED = {
     ("httpx", "HTTPStatusError"),
+    ("httpx2", "HTTPStatusError"),
     ("requests", "HTTPError"),
     ("aiohttp", "ClientResponseError"),
     ("urllib", "HTTPError"),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from tallystick._acts import Halts
+from tallystick._archive._seal_file import Read, read
+from tallystick._archive._signing import KeyFile, checker
 from tallystick._faces import Awaiting, Blocking, run_sync
-from tallystick._flows import desk, verifying
+from tallystick._flows import desk, sealing
 from tallystick._flows.desk import UNSET
 from tallystick._model import Effect, Event, Halt, InboxItem, Status, Verification
+from tallystick.errors import InvalidCall
+from tallystick.redaction import Redaction
 
 
 class Desk:
@@ -17,6 +22,7 @@ class Desk:
     tenant: str
     _blocking: Blocking
     _awaiting: Awaiting
+    _redaction: Redaction
 
     def get(self, key: str) -> Effect:
         """The effect whose hex key is or starts with *key*; UnknownEffect if not exactly one."""
@@ -93,6 +99,7 @@ class Desk:
                 args=args,
                 reason=reason,
                 digest=digest,
+                redaction=self._redaction,
             )
         )
 
@@ -115,18 +122,33 @@ class Desk:
             args=args,
             reason=reason,
             digest=digest,
+            redaction=self._redaction,
         )
 
     def deny(self, key: str, *, by: str, reason: str = "") -> Effect:
         """Refuse a pending effect, for good. Raises DecisionRefused when it was decided before."""
         return run_sync(
-            desk.decide(self._blocking, self.tenant, key, approve=False, by=by, reason=reason)
+            desk.decide(
+                self._blocking,
+                self.tenant,
+                key,
+                approve=False,
+                by=by,
+                reason=reason,
+                redaction=self._redaction,
+            )
         )
 
     async def adeny(self, key: str, *, by: str, reason: str = "") -> Effect:
         """As :meth:`deny`, awaited."""
         return await desk.decide(
-            self._awaiting, self.tenant, key, approve=False, by=by, reason=reason
+            self._awaiting,
+            self.tenant,
+            key,
+            approve=False,
+            by=by,
+            reason=reason,
+            redaction=self._redaction,
         )
 
     def resolve(
@@ -154,6 +176,7 @@ class Desk:
                 succeeded=succeeded,
                 failed=failed,
                 reason=reason,
+                redaction=self._redaction,
             )
         )
 
@@ -175,15 +198,22 @@ class Desk:
             succeeded=succeeded,
             failed=failed,
             reason=reason,
+            redaction=self._redaction,
         )
 
     def cancel(self, key: str, *, by: str, reason: str = "") -> Effect:
         """Withdraw an effect that is pending, approved or in doubt; it will never run."""
-        return run_sync(desk.cancel(self._blocking, self.tenant, key, by=by, reason=reason))
+        return run_sync(
+            desk.cancel(
+                self._blocking, self.tenant, key, by=by, reason=reason, redaction=self._redaction
+            )
+        )
 
     async def acancel(self, key: str, *, by: str, reason: str = "") -> Effect:
         """As :meth:`cancel`, awaited."""
-        return await desk.cancel(self._awaiting, self.tenant, key, by=by, reason=reason)
+        return await desk.cancel(
+            self._awaiting, self.tenant, key, by=by, reason=reason, redaction=self._redaction
+        )
 
     def halt(
         self,
@@ -296,15 +326,49 @@ class Desk:
         """As :meth:`recover`, awaited."""
         return await desk.recover(self._awaiting)
 
-    def verify(self) -> Verification:
+    def verify(
+        self,
+        *,
+        seal: KeyFile | None = None,
+        public_key: KeyFile | None = None,
+        last_root: str | None = None,
+    ) -> Verification:
         """
         Check every stored result and every chain of events of this tenant.
 
         Also the halts: each one in force has its event, and each event's halt is in force until
         it was lifted. What was removed from the end of an effect's chain is noticed.
-        """
-        return run_sync(verifying.verify(self._blocking, self.tenant))
 
-    async def averify(self) -> Verification:
+        With the file of *seal* and the *public_key* that it was signed for, each sealed record is
+        also compared with its seal: what was changed, removed, renumbered or slipped in is named,
+        however well its own hashes fit. A record may have moved on since, by events that go on from
+        the sealed ones. That the last seals themselves were cut off cannot be seen from the file:
+        *last_root* is the root that the last one has to have. Raises SealDamaged where the file is
+        not what was signed.
+        """
+        seals = _seals(seal, public_key, self.tenant)
+        return run_sync(sealing.verify(self._blocking, self.tenant, seals, last_root))
+
+    async def averify(
+        self,
+        *,
+        seal: KeyFile | None = None,
+        public_key: KeyFile | None = None,
+        last_root: str | None = None,
+    ) -> Verification:
         """As :meth:`verify`, awaited."""
-        return await verifying.verify(self._awaiting, self.tenant)
+        seals = _seals(seal, public_key, self.tenant)
+        return await sealing.verify(self._awaiting, self.tenant, seals, last_root)
+
+
+def _seals(seal: KeyFile | None, public_key: KeyFile | None, tenant: str) -> Read | None:
+    """The seals in a file, if one is given."""
+    if (seal is None) != (public_key is None):
+        raise InvalidCall("seal=… and public_key=… go together: without the key no seal counts")
+    if seal is None or public_key is None:
+        return None
+    check = checker(public_key)
+    try:
+        return read(Path(seal), check, tenant)
+    except OSError as error:
+        raise InvalidCall(f"the seals in {seal} cannot be read: {error}") from error

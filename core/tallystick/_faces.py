@@ -22,8 +22,9 @@ from contextlib import (
 from contextvars import copy_context
 from typing import Any, TypeVar, cast
 
-from tallystick._acts import Act, Claim, Found, Look, Settle, Settled
-from tallystick._hooks import Hooks, details_of
+from tallystick._acts import Act, Claim, Clock, Found, Look, Settle, Settled
+from tallystick._budgets._register import Register
+from tallystick._hooks import Details, Hooks, details_of
 from tallystick._journal import Journal
 from tallystick._model import Row
 from tallystick._ports import Lent, Ports, Store
@@ -38,6 +39,9 @@ THREADS = 128
 #: readings of a remote database that may be under way at once for awaiting callers
 ERRANDS = 8
 
+
+#: microseconds that a reading of the database's clock is gone on from
+CLOCK_HOLDS = 60_000_000
 
 #: outcomes whose keys a ledger on a remote database remembers
 REMEMBERED = 10_000
@@ -64,6 +68,10 @@ class Engine:
         self.journal = Journal(store, self.waiters.announce)
         #: keys of effects that were seen to have an outcome, the oldest first
         self.outcomes: dict[bytes, None] = {}
+        #: how far the database's clock is ahead of ours, and until when that is believed
+        self.clock: tuple[int, int] = (0, 0)
+        #: what is known of the budgets
+        self.budgets = Register()
         #: for tools that must not run on the caller's thread
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="tallystick-tool")
         #: for the ledger's own short errands, which no number of slow tools may hold up
@@ -88,6 +96,7 @@ class _Face:
         self._journal = engine.journal
         self.hooks = engine.hooks
         self.listening = engine.hooks.listening
+        self.budgets = engine.budgets
         self.local = engine.store.local and not engine.store.immediate
 
     @property
@@ -110,6 +119,27 @@ class _Face:
     def remembers(self, key: bytes) -> bool:
         """Whether this process saw an outcome of the effect not long ago."""
         return key in self._engine.outcomes
+
+    def tell(self, details: Details) -> bool:
+        """Tell the hooks a fact that is about no effect; whether all of them took it."""
+        return self.hooks.tell(details) if self.hooks.listening else True
+
+    async def clock(self) -> int:
+        """The database's clock in microseconds, as it was read a minute ago, and gone on."""
+        here = time.monotonic_ns() // 1000
+        ahead, until = self._engine.clock
+        if here >= until:
+            ahead = await self.read(Clock()) - here
+            self._engine.clock = (ahead, here + CLOCK_HOLDS)
+        return here + ahead
+
+    async def read(self, act: Act[A]) -> A:
+        """Answer a reading act."""
+        raise NotImplementedError
+
+    def owe(self, act: Act[Any]) -> None:
+        """Submit as soon as the database answers again."""
+        self._journal.owe(act)
 
     def emit(self, kind: str, row: Row, **facts: Any) -> bool:
         """Tell the hooks a fact; whether all of them took it."""

@@ -22,6 +22,8 @@ from typing import Any, TypeVar
 
 from tallystick import _points
 from tallystick._acts import Claim, Doubt, Found, Release, Settle, Start
+from tallystick._budgets._acts import Reckon, Reserve, Reserved, SettleHeld
+from tallystick._budgets._rules import State
 from tallystick._ports import AnyAct, Applied, Store
 from tallystick.errors import (
     LedgerClosed,
@@ -41,6 +43,9 @@ QUEUE = 100_000
 _FOR_ALL = (StoreUnavailable, StoreBusy, StoreFull, LedgerClosed)
 #: seconds a blocking caller waits for its answer
 PATIENCE = 120.0
+
+#: what has to be recorded however long it takes
+_OUTCOMES = (Settle, SettleHeld, Doubt, Release, Reckon)
 
 #: what a store makes of acts: ``apply`` always does them, ``attempt`` may not
 G = TypeVar("G", bound=Applied | None)
@@ -66,8 +71,8 @@ class Ticket:
     @property
     def granted(self) -> bool:
         """Whether somebody now holds an effect because of this act."""
-        fresh = isinstance(self.answer, Found) and self.answer.fresh
-        return fresh and isinstance(self.act, Claim | Start)
+        fresh = isinstance(self.answer, Found | Reserved) and self.answer.fresh
+        return fresh and isinstance(self.act, Claim | Start | Reserve)
 
 
 class Journal:
@@ -139,6 +144,10 @@ class Journal:
         else:
             self._enqueue(Ticket(act))
 
+    def owe(self, act: AnyAct) -> None:
+        """Apply *act* once the database answers again; the oldest of too many is dropped."""
+        self._owed.append(act)
+
     def pay(self) -> None:
         """
         Apply what is owed since the database did not answer; raises what it says now.
@@ -163,7 +172,11 @@ class Journal:
     def _at_once(self, act: AnyAct) -> Any:
         if self._closed:
             raise LedgerClosed("this ledger was closed; open a new one")
-        applied = self._committed((act,), self._store.apply)
+        try:
+            applied = self._committed((act,), self._store.apply)
+        except StoreError:
+            self._owe(act)
+            raise
         if applied.touched:
             self._tell(applied)
         return applied.answers[0]
@@ -207,7 +220,7 @@ class Journal:
             raise LedgerClosed("this ledger was closed; open a new one")
         if self._broken is not None:
             raise _died() from self._broken
-        if self._queue.qsize() >= QUEUE and not isinstance(ticket.act, Settle | Doubt | Release):
+        if self._queue.qsize() >= QUEUE and not isinstance(ticket.act, _OUTCOMES):
             raise StoreBusy(f"{QUEUE:,} acts are waiting for the database; nothing was started")
         self._queue.put(ticket)
         if self._thread is None:
@@ -285,9 +298,11 @@ class Journal:
 
     def _owe(self, act: AnyAct) -> None:
         """Remember what has to be done about an act of which nobody knows whether it was done."""
-        if isinstance(act, Claim | Start):
+        if isinstance(act, Reserve) and act.force:
+            self._owed.append(act)
+        elif isinstance(act, Claim | Start | Reserve):
             self._owed.append(_release(act, "its caller was told that the database did not answer"))
-        elif isinstance(act, Settle | Doubt | Release):
+        elif isinstance(act, _OUTCOMES):
             self._owed.append(act)
 
     def _tell(self, applied: Applied) -> None:
@@ -333,7 +348,7 @@ class Journal:
 
     def _give_back(self, ticket: Ticket) -> None:
         """Release what was granted to a caller who no longer waits for it."""
-        if not ticket.granted or not isinstance(ticket.act, Claim | Start):
+        if not ticket.granted or not isinstance(ticket.act, Claim | Start | Reserve):
             return
         try:
             self.post(_release(ticket.act, "its caller was cancelled before the tool started"))
@@ -359,7 +374,13 @@ class Journal:
         self._deliver(tickets)
 
 
-def _release(act: Claim | Start, reason: str) -> Release:
+def _release(act: Claim | Start | Reserve, reason: str) -> Release | Reckon:
+    if isinstance(act, Reserve):
+        begun = act.claim or act.start
+        if begun is not None:
+            return _release(begun, reason)
+        released = State.RELEASED.value
+        return Reckon(key=act.key, tenant=act.row.tenant, state=released, note=reason)
     return Release(
         key=act.key, tenant=act.tenant, nonce=act.nonce, actor=act.holder or "", reason=reason
     )

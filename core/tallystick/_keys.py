@@ -131,6 +131,13 @@ def identify(
     )
 
 
+def own_key(tenant: str, workflow: str, tool: str, which: Any) -> bytes:
+    """The key of an effect of the ledger's own, of which there is one for each *which*."""
+    place = _place(tenant, workflow, None, tool)
+    name = b"custom" + canonical(which)
+    return hashlib.sha256(place + _BUSINESS + _prefixed(name) + bytes(8)).digest()
+
+
 @functools.lru_cache(maxsize=4096)
 def _place(tenant: str, workflow: str, turn: str | None, tool: str) -> bytes:
     """What all effects of a tool in a workflow, or a turn, have in common, ready to be hashed."""

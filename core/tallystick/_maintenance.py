@@ -7,7 +7,9 @@ import threading
 from datetime import timedelta
 
 from tallystick._acts import Clock, Dead, Inbox, Notified, Sweep
+from tallystick._budgets._acts import Overdue, ReadAlerts, Told
 from tallystick._faces import Engine
+from tallystick._flows.budgets import details_of
 from tallystick._hooks import Details
 from tallystick._model import at
 from tallystick.errors import LedgerClosed, LedgerError
@@ -24,7 +26,7 @@ class Keeper:
     """
     Keeps a ledger's worker alive and tidies up after workers that died.
 
-    Each round: a heartbeat (PostgreSQL), effects of dead workers put in doubt, approval requests
+    Each round: a heartbeat (on a server), effects of dead workers put in doubt, approval requests
     whose notification died with its process told again. Ends with :meth:`close`.
     """
 
@@ -54,18 +56,22 @@ class Keeper:
         store = self._engine.store
         store.beat()
         self._engine.journal.pay()
-        if store.read(Dead()):
+        overdue = store.read(Overdue())
+        if overdue or store.read(Dead()):
             self._engine.journal.submit(Sweep(actor=store.worker(), dead=None))
         if self._engine.hooks.listening:
             self._tell_again()
 
-    def _tell_again(self) -> None:
+    def _tell_again(self, *, old: bool = True) -> None:
+        """Tell what a hook of ours did not take, and what others may have told nobody."""
         store, hooks = self._engine.store, self._engine.hooks
         now = at(store.read(Clock()))
         for item in store.read(Inbox(tenant=self._tenant, unnotified=True, limit=100)):
-            if item.kind not in {"approval", "suspect"} or item.opened_at > now - UNHEARD:
-                continue
             effect = item.effect
+            ours = hooks.owes("approval_required", effect.key)
+            unheard = ours or (old and item.opened_at <= now - UNHEARD)
+            if item.kind not in {"approval", "suspect", "budget"} or not unheard:
+                continue
             details = Details(
                 kind="approval_required",
                 key=effect.key,
@@ -74,14 +80,35 @@ class Keeper:
                 tool=effect.tool,
                 status=effect.status.value,
                 attempt=effect.attempt,
-                facts={"digest": effect.digest, "inbox": item.kind, "again": True},
+                facts={
+                    "digest": effect.digest,
+                    "inbox": item.kind,
+                    "until": effect.approval_until and effect.approval_until.isoformat(),
+                    "again": True,
+                },
             )
             if hooks.tell(details):
                 key = bytes.fromhex(effect.key)
                 self._engine.journal.submit(Notified(key=key, kind=item.kind))
+        for alert in store.read(ReadAlerts(tenant=self._tenant, untold=True)):
+            ours = hooks.owes(alert.kind, alert.id.hex())
+            unheard = ours or (old and at(alert.at) <= now - UNHEARD)
+            if unheard and hooks.tell(details_of(alert, again=True)):
+                self._engine.journal.submit(Told(id=alert.id))
 
     def close(self) -> None:
         """End the thread; waits for the round in progress, at most a few seconds."""
         self._stop.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(5.0)
+
+    def close_hooks(self) -> None:
+        """Close the hooks, and note what they told people on their way out."""
+        hooks = self._engine.hooks
+        owing = hooks.owing
+        hooks.close()
+        if owing:
+            try:
+                self._tell_again(old=False)
+            except LedgerError as error:
+                _log.warning("what the hooks told at last is not recorded: %s", error)

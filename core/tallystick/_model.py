@@ -46,6 +46,20 @@ class Status(StrEnum):
     DENIED = "denied"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
+    COMPENSATING = "compensating"
+    COMPENSATED = "compensated"
+    COMPENSATION_FAILED = "compensation_failed"
+
+
+#: what is over, and what nobody waits for any more
+OVER = (
+    Status.SUCCEEDED,
+    Status.FAILED,
+    Status.DENIED,
+    Status.EXPIRED,
+    Status.CANCELLED,
+    Status.COMPENSATED,
+)
 
 
 class Row(NamedTuple):
@@ -100,7 +114,8 @@ class Effect:
 
     ``args`` are the arguments as they were recorded (redacted ones show as ``"[redacted]"``),
     ``edited_args`` those that an approver put in their place. ``result`` is only meaningful when
-    ``status`` is ``succeeded`` and ``result_stored`` is true.
+    ``status`` is ``succeeded`` and ``result_stored`` is true. Once the payload was dropped
+    (``payload_dropped_at``), arguments, result, facts and the words of an error are gone for good.
     """
 
     #: sha256 in hex; unique over all tenants
@@ -130,6 +145,9 @@ class Effect:
     started_at: datetime | None
     changed_at: datetime
     holder: str | None
+    payload_dropped_at: datetime | None = None
+    #: whether it is encrypted, and this ledger was opened without the key
+    payload_sealed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +170,7 @@ class Event:
 class InboxItem:
     """Something a person must see: an approval to give, a doubt to resolve, a conflict."""
 
-    #: ``approval``, ``in_doubt`` or ``conflict``
+    #: ``approval``, ``in_doubt``, ``conflict`` or ``compensation``
     kind: str
     opened_at: datetime
     due_at: datetime | None
@@ -167,7 +185,8 @@ class Halt:
     tenant: str | None
     tool: str | None
     workflow: str | None
-    #: ``halt`` lets nothing start; ``drain`` lets what has begun be finished
+    #: ``halt`` lets nothing start; ``drain`` lets what has begun be finished; ``contain`` lets
+    #: nothing start but what undoes
     mode: str
     by: str
     reason: str
@@ -189,6 +208,8 @@ class Verification:
     effects: int
     events: int
     damage: tuple[Damage, ...] = field(default_factory=tuple)
+    #: effects of which something is sealed, and the key was not given or is gone
+    unchecked: int = 0
 
     @property
     def sound(self) -> bool:

@@ -4,7 +4,8 @@ Where a call stands in a run that its framework may run again.
 A graph goes back to an earlier step, runs a node once more, or loses the message that asked for a
 tool; the call that then comes may be the recorded one, or a new one that only looks like it. The
 ledger keeps with each effect the places at which it was asked for, as a JSON list of objects that
-only the framework's adapter reads, and lets the adapter judge.
+only the framework's adapter reads, and lets the adapter judge. Beside them it keeps inside of which
+other effects an effect was asked for.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 #: places that are kept of one effect; the oldest ones go first
 KEPT = 200
+#: the one object in the list that is the ledger's own: the keys of the effects around
+WITHIN = "within"
 
 
 class Neighbour(NamedTuple):
@@ -109,11 +112,23 @@ class Place(Protocol):
 
 def places_of(text: str | None) -> list[dict[str, Any]]:
     """The places of an effect, from how they are stored."""
-    found: list[dict[str, Any]] = json.loads(text) if text else []
-    return found
+    return [place for place in _stored(text) if WITHIN not in place]
 
 
 def with_place(text: str | None, place: str) -> str:
     """The stored places and one more."""
+    around = [place for place in _stored(text) if WITHIN in place]
     places = [*places_of(text), json.loads(place)]
-    return json.dumps(places[-KEPT:], separators=(",", ":"))
+    return json.dumps([*around, *places[-KEPT:]], separators=(",", ":"))
+
+
+def within_of(text: str | None) -> tuple[bytes, ...]:
+    """The keys of the effects inside of which an effect was asked for, from what is stored."""
+    if text is None or WITHIN not in text:
+        return ()
+    return tuple(bytes.fromhex(key) for place in _stored(text) for key in place.get(WITHIN, ()))
+
+
+def _stored(text: str | None) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(text) if text else []
+    return found

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Literal, cast
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import tenacity
 
 from tallystick._model import Guarantee
 from tallystick.errors import InvalidPolicy
+from tallystick.redaction import Redact
+from tallystick.redaction._rules import redact_of
+
+if TYPE_CHECKING:
+    from tallystick._undo import Undo
 
 Args = Mapping[str, Any]
 Verdict = Literal["failed", "retryable", "unknown", "interrupted"]
@@ -175,7 +181,21 @@ class Policy:
     ``wait``
         Seconds to wait for another holder of the same effect before ``StillRunning``.
     ``redact``
-        Names of arguments whose values are never stored or shown, only hashed.
+        Names of arguments whose values are never stored or shown, only hashed; or paths into them,
+        like ``"customer.email"``; or a :class:`~tallystick.redaction.Redact`, which also speaks of
+        results and of what looks like a secret. What runs is always the real value; a replay
+        returns what was stored.
+    ``budgets``
+        Names of budgets that pay for each effect, besides those that concern every such call; a
+        mapping says for each what its ``amount`` adds up: a path like ``"order.total"``, a function
+        of the arguments, or a figure. A replay costs nothing.
+    ``compensate``
+        What undoes an effect when its run is compensated: a function, the name of a registered
+        one, or an :class:`~tallystick.runs.Undo`. The plan is recorded before the effect begins.
+    ``risk``
+        The risk class, for budgets declared with ``risk=…``: ``"external_send"``.
+    ``cost``
+        What one call costs in dollars, or a function of the arguments that says so.
     """
 
     guarantee: Guarantee = Guarantee.AT_MOST_ONCE
@@ -191,7 +211,11 @@ class Policy:
     key_lifetime: Seconds = _DAY
     timeout: Seconds | None = None
     wait: Seconds = 600.0
-    redact: tuple[str, ...] = ()
+    redact: tuple[str, ...] | Redact = ()
+    budgets: tuple[str, ...] | Mapping[str, Any] = ()
+    risk: str | None = None
+    cost: Decimal | str | float | Callable[[Args], Any] | None = None
+    compensate: Callable[..., Any] | str | Undo | None = None
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
@@ -205,7 +229,7 @@ class Policy:
         if self.identity is not None and not callable(self.identity):
             put("identity", _names(self.identity, "Policy(identity=…)"))
         put("volatile", _names(self.volatile, "Policy(volatile=…)"))
-        put("redact", _names(self.redact, "Policy(redact=…)"))
+        put("redact", redact_of(self.redact, "Policy(redact=…)"))
         _choice(self.repeat, (None, "same", "new"), "Policy(repeat=…)")
         _choice(self.on_suspect, ("run", "ask", "replay"), "Policy(on_suspect=…)")
         put("approval", _approval(self.approval))
@@ -216,6 +240,16 @@ class Policy:
             value: Any = getattr(self, name)
             if value is not None or name != "timeout":
                 put(name, seconds(value, f"Policy({name}=…)"))
+        if self.budgets:
+            put("budgets", _budgets(self.budgets))
+        if self.risk is not None:
+            put("risk", _names((self.risk,), "Policy(risk=…)")[0])
+        if self.cost is not None and not callable(self.cost):
+            _price(self.cost)
+        if self.compensate is not None:
+            from tallystick._undo import undo_of  # which needs a policy itself
+
+            put("compensate", undo_of(self.compensate))
         self._consistent()
 
     def _consistent(self) -> None:
@@ -227,6 +261,24 @@ class Policy:
             raise InvalidPolicy(f"Policy: {both} cannot be both identity and volatile")
         if self.guarantee is Guarantee.READ_ONLY and self.approval is not False:
             raise InvalidPolicy("Policy: a READ_ONLY tool has no effect that could be approved")
+        if self.guarantee is Guarantee.READ_ONLY and self.compensate is not None:
+            raise InvalidPolicy("Policy: a READ_ONLY tool has no effect that could be undone")
+
+    @property
+    def paid_by(self) -> Mapping[str, Any]:
+        """The budgets that pay, each with what its amount adds up, or ``None``."""
+        given = self.budgets
+        return given if isinstance(given, Mapping) else dict.fromkeys(given)
+
+    @property
+    def undo(self) -> Undo | None:
+        """``compensate`` as it was normalised."""
+        return cast("Undo | None", self.compensate)
+
+    @property
+    def redacting(self) -> Redact:
+        """``redact`` as it was normalised."""
+        return cast("Redact", self.redact)
 
     @property
     def retrying(self) -> Retry | None:
@@ -260,6 +312,22 @@ def _names(value: Any, where: str) -> tuple[str, ...]:
     if not all(isinstance(name, str) and name for name in names):
         raise InvalidPolicy(f"{where}: every name is a non-empty string; got {value!r}")
     return names
+
+
+def _budgets(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        _names(tuple(name for name, _ in _items(value)), "Policy(budgets=…)")
+        return dict(cast("Mapping[str, Any]", value))
+    return _names((value,) if isinstance(value, str) else value, "Policy(budgets=…)")
+
+
+def _price(cost: Any) -> None:
+    try:
+        good = not isinstance(cost, bool) and 0 <= Decimal(str(cost)) < _CENTURY
+    except InvalidOperation:
+        good = False
+    if not good:
+        raise InvalidPolicy(f"Policy(cost={cost!r}): give dollars, like '0.002', or a function")
 
 
 def _choice(value: Any, choices: tuple[Any, ...], where: str) -> None:

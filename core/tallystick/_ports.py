@@ -18,9 +18,13 @@ from tallystick._acts import (
     Settled,
     Start,
 )
+from tallystick._budgets._register import Register
 from tallystick._changes import Vote
+from tallystick._hooks import Details
 from tallystick._model import Halt, Row
 from tallystick._places import Neighbour, Neighbours
+from tallystick._replay._records import ReadRecords, Record
+from tallystick._undoing._acts import Planned, ReadPlans
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -96,8 +100,13 @@ class Tx(Protocol):
         """Add a halt, replacing one of the same scope."""
         ...
 
-    def lift_halt(self, tenant: str | None, tool: str | None, workflow: str | None) -> int:
-        """Remove the halt of exactly this scope; how many there were."""
+    def lift_halt(
+        self, tenant: str | None, tool: str | None, workflow: str | None, *, contain: bool
+    ) -> int:
+        """
+        Remove the halt of exactly this scope, or (*contain*) the one that lets through what
+        undoes; how many there were.
+        """
         ...
 
     def halts(self, tenant: str | None) -> list[Halt]:
@@ -140,8 +149,16 @@ class Tx(Protocol):
         """Read rows, newest first."""
         ...
 
+    def plans(self, act: ReadPlans) -> list[Planned]:
+        """Read the effects of a workflow with their plans, oldest first."""
+        ...
+
     def neighbours(self, act: Neighbours) -> list[Neighbour]:
         """Read the effects beside which a call may stand, oldest first."""
+        ...
+
+    def recorded(self, act: ReadRecords) -> list[Record]:
+        """Read the effects of a workflow in the order in which they were asked for."""
         ...
 
     def place(self, key: bytes) -> str | None:
@@ -275,6 +292,11 @@ class Ports(Protocol):
         ...
 
     @property
+    def budgets(self) -> Register:
+        """What this process knows of the budgets."""
+        ...
+
+    @property
     def listening(self) -> bool:
         """Whether any hook wants to hear of anything."""
         ...
@@ -309,6 +331,14 @@ class Ports(Protocol):
 
     async def until(self, done: Future[T], timeout: float) -> T:
         """Wait for what another thread of this process will do; TimeoutError after *timeout*."""
+        ...
+
+    async def clock(self) -> int:
+        """The database's clock in microseconds, as it was read a minute ago, and gone on."""
+        ...
+
+    def owe(self, act: Act[Any]) -> None:
+        """Submit as soon as the database answers again; what is owed is bounded in number."""
         ...
 
     async def lively(self) -> bool:
@@ -346,6 +376,10 @@ class Ports(Protocol):
 
     def lend(self, connection: Any) -> AbstractAsyncContextManager[Lent]:
         """Work on a caller's connection, in a savepoint; or on one of our own and commit."""
+        ...
+
+    def tell(self, details: Details) -> bool:
+        """Tell the hooks a fact that is about no effect; never raises; whether all took it."""
         ...
 
     def emit(self, kind: str, row: Row, **facts: Any) -> bool:

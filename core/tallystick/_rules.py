@@ -15,7 +15,7 @@ from tallystick._acts import (
     Found,
     Settle,
 )
-from tallystick._model import Guarantee, Row, Status
+from tallystick._model import Guarantee, Halt, Row, Status
 from tallystick._policy import Policy
 from tallystick.errors import DamagedRecord
 
@@ -29,6 +29,7 @@ class Step(Enum):
     RUN = auto()  # the claim was granted
     AGAIN = auto()  # a rival's insert is in flight
     HALTED = auto()
+    STALE = auto()  # budgets were declared meanwhile
     SUSPECT = auto()  # the same tool and arguments under another call id
     CHANGED = auto()  # the key is taken by a call with other arguments
     REPLAY = auto()
@@ -42,6 +43,7 @@ class Step(Enum):
     LAPSE = auto()  # the time for the decision is over
     ASK_AGAIN = auto()
     DENIED = auto()
+    UNDONE = auto()  # it was compensated, or is about to be
     EXPIRED = auto()
     CANCELLED = auto()
 
@@ -54,6 +56,8 @@ def next_step(found: Found, digest: bytes, policy: Policy) -> Step:
     if row is None:
         if found.halted:
             return Step.HALTED
+        if found.stale:
+            return Step.STALE
         return Step.SUSPECT if found.twin is not None else Step.AGAIN
     if row.digest != digest:
         return Step.CHANGED
@@ -107,6 +111,9 @@ _ROUTES: dict[str, Callable[[Found, Row, Policy], Step]] = {
     Status.SUCCEEDED.value: lambda _found, _row, _policy: Step.REPLAY,
     Status.DENIED.value: lambda _found, _row, _policy: Step.DENIED,
     Status.CANCELLED.value: lambda _found, _row, _policy: Step.CANCELLED,
+    Status.COMPENSATING.value: lambda _found, _row, _policy: Step.UNDONE,
+    Status.COMPENSATED.value: lambda _found, _row, _policy: Step.UNDONE,
+    Status.COMPENSATION_FAILED.value: lambda _found, _row, _policy: Step.UNDONE,
 }
 
 
@@ -136,6 +143,11 @@ def settled_row(row: Row, s: Settle, now: int) -> Row:
     )  # fmt: skip
 
 
+def dropped_at(row: Row) -> int | None:
+    """When the row's payload was dropped, which is then what stands in its arguments' place."""
+    return int(row.args) if row.args.isdigit() else None
+
+
 def lapsed(row: Row, now: int) -> bool:
     """Whether the time to decide, or to use the decision, is over."""
     return row.approval_until is not None and row.approval_until <= now
@@ -144,6 +156,17 @@ def lapsed(row: Row, now: int) -> bool:
 def too_late(row: Row, now: int) -> bool:
     """Whether no attempt may begin any more; one with an unknown outcome may still be finished."""
     return row.status not in (Status.RUNNING, Status.IN_DOUBT) and lapsed(row, now)
+
+
+def stops(halt: Halt, row: Row, *, undoing: bool = False) -> bool:
+    """Whether *halt* forbids another attempt at an effect."""
+    concerned = halt.tool in {None, row.tool} and halt.workflow in {None, row.workflow}
+    return concerned and forbids(halt.mode, fresh=row.attempt == 0, undoing=undoing)
+
+
+def forbids(mode: str, *, fresh: bool, undoing: bool) -> bool:
+    """Draining lets go on what has begun; containing lets through what undoes."""
+    return {"drain": fresh, "contain": not undoing}.get(mode, True)
 
 
 def repeatable(row: Row, policy: Policy, now: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Token
 from types import TracebackType
@@ -10,14 +11,16 @@ from typing import Any, Self
 from tallystick import _changes as changes
 from tallystick import _rules as rules
 from tallystick._acts import Doubt, Settle
-from tallystick._context import CURRENT, WORKFLOW, CurrentEffect
+from tallystick._context import AROUND, CURRENT, ENTERING, WORKFLOW, Around, CurrentEffect
 from tallystick._faces import run_sync
-from tallystick._flows import stops
-from tallystick._flows.attempt import current, given_back, success, verdict_on
+from tallystick._flows import replaying, stops
+from tallystick._flows.attempt import current, given_back, held, success, verdict_on
 from tallystick._flows.call import Call, describe, recorded_args
 from tallystick._flows.effects import settle_by_hand, until_ours
+from tallystick._keys import check_name
 from tallystick._model import Row, Status
 from tallystick._ports import Ports
+from tallystick._replay._play import Play
 from tallystick._rules import Step
 from tallystick.errors import InvalidCall
 
@@ -25,12 +28,31 @@ from tallystick.errors import InvalidCall
 class WorkflowScope:
     """Calls inside belong to a workflow; enter it with ``with`` or ``async with``."""
 
-    def __init__(self, name: str) -> None:
+    _closed = False
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        budget: str | Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
-        self._tokens: list[Token[str | None]] = []
+        names = (budget,) if isinstance(budget, str) else tuple(budget)
+        self._budgets = tuple(check_name(each, "budget") for each in names)
+        self._labels = {check_name(n, "label"): check_name(v, n) for n, v in (labels or {}).items()}
+        self._tokens: list[tuple[Token[str | None], Token[Around]]] = []
+        self._leaving: list[list[Callable[[], object]]] = []
 
     def __enter__(self) -> Self:
-        self._tokens.append(WORKFLOW.set(self.name))
+        outer = AROUND.get()
+        inner = Around(
+            {**outer.labels, **self._labels},
+            tuple(dict.fromkeys((*outer.budgets, *self._budgets))),
+            outer.closed or self._closed,
+        )
+        self._leaving.append([entered(self.name) for entered in ENTERING])
+        self._tokens.append((WORKFLOW.set(self.name), AROUND.set(inner)))
         return self
 
     def __exit__(
@@ -39,7 +61,11 @@ class WorkflowScope:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        WORKFLOW.reset(self._tokens.pop())
+        workflow, around = self._tokens.pop()
+        AROUND.reset(around)
+        WORKFLOW.reset(workflow)
+        for leave in reversed(self._leaving.pop()):
+            leave()
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -61,10 +87,13 @@ class Claimed:
     puts the effect in doubt, unless what was raised certainly means that it did not happen.
     """
 
-    def __init__(self, blocking: Ports, awaiting: Ports, call: Call) -> None:
+    def __init__(
+        self, blocking: Ports, awaiting: Ports, call: Call, play: Play | None = None
+    ) -> None:
         self._blocking = blocking
         self._awaiting = awaiting
         self._call = call
+        self._play = play
         self._row: Row | None = None
         self._result: Any = None
         self._entered = False
@@ -146,10 +175,10 @@ class Claimed:
             raise InvalidCall("only a fresh claim that is not settled yet can be settled")
         return self._row
 
-    def _entering(self, step: Step, row: Row) -> Self:
+    def _entering(self, step: Step, row: Row, call: Call) -> Self:
         self._entered = True
         # the effect that a placed call stands for may have another key than the call by itself
-        self._call = self._call._replace(identity=self._call.identity._replace(key=row.key))
+        self._call = call._replace(identity=call.identity._replace(key=row.key))
         if step is Step.REPLAY:
             self._result = stops.replay(self._call, row)
         else:
@@ -163,10 +192,15 @@ class Claimed:
                 CURRENT.reset(self._token)
 
     def __enter__(self) -> Self:
-        return self._entering(*run_sync(until_ours(self._blocking, self._call)))
+        return self._entering(*run_sync(self._until_ours(self._blocking)))
 
     async def __aenter__(self) -> Self:
-        return self._entering(*await until_ours(self._awaiting, self._call))
+        return self._entering(*await self._until_ours(self._awaiting))
+
+    async def _until_ours(self, p: Ports) -> tuple[Step, Row, Call]:
+        if self._play is not None:
+            return await replaying.claimed(p, self._play, self._call)
+        return await until_ours(p, self._call)
 
     def __exit__(
         self,
@@ -195,7 +229,8 @@ class Claimed:
         if error is not None and verdict == "interrupted":
             p.post(given_back(row, error))
         elif error is not None and verdict in {"failed", "retryable"}:
-            p.post(self._failure_of(row, error, verdict == "retryable"))
+            failed = self._failure_of(row, error, verdict == "retryable")
+            p.post(held(self._call, failed) if isinstance(failed, Settle) else failed)
         else:
             reason = describe(error, self._call) if error else None
             p.post(changes.left_open(row, p.holder, reason))

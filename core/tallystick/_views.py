@@ -9,17 +9,24 @@ from tallystick._acts import EventRow
 from tallystick._changes import runs
 from tallystick._codec import decode
 from tallystick._model import Effect, Event, Guarantee, InboxItem, Row, Status, at
+from tallystick._rules import dropped_at
+from tallystick._vault import is_sealed
 from tallystick.errors import DamagedRecord, LedgerError
 
 
 def _value(text: str | None) -> Any:
     """A stored value, or its text where the class of the value is not imported here."""
-    if text is None:
+    if text is None or is_sealed(text):
         return None
     try:
         return decode(text)
     except LedgerError:
         return json.loads(text)
+
+
+def _error(text: str | None) -> dict[str, Any] | None:
+    said: dict[str, Any] | None = json.loads(text) if text else None
+    return said and {name: part for name, part in said.items() if name != "sealed"}
 
 
 #: what reading values raises that nobody wrote
@@ -40,6 +47,8 @@ def effect_of(row: Row) -> Effect:
 
 
 def _effect_of(row: Row) -> Effect:
+    gone = dropped_at(row)
+    sealed = is_sealed(row.args)
     return Effect(
         key=row.key.hex(),
         tenant=row.tenant,
@@ -51,18 +60,20 @@ def _effect_of(row: Row) -> Effect:
         epoch=row.epoch,
         attempt=row.attempt,
         digest=runs(row).hex(),
-        args=_value(row.args),
-        edited_args=_value(row.edited),
+        args=_value(row.args) if gone is None and not sealed else {},
+        edited_args=_value(row.edited) if gone is None else None,
         facts=_value(json.loads(row.facts)["facts"]) if row.facts else None,
         result=_value(row.result),
-        result_stored=row.status == Status.SUCCEEDED and row.result_note is None,
-        error=json.loads(row.error) if row.error else None,
+        result_stored=row.status == Status.SUCCEEDED and row.result is not None,
+        error=_error(row.error),
         approval_until=at(row.approval_until) if row.approval_until else None,
         quorum=row.quorum,
         created_at=at(row.created_at),
         started_at=at(row.started_at) if row.started_at else None,
         changed_at=at(row.changed_at),
         holder=row.holder,
+        payload_dropped_at=None if gone is None else at(gone),
+        payload_sealed=sealed,
     )
 
 

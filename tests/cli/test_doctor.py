@@ -29,7 +29,7 @@ def test_a_healthy_ledger_is_found_healthy(office: Any) -> None:
     assert set(states(said).values()) == {"ok"}
     assert set(states(said)) == {
         "disk", "file", "journal", "tables", "durability", "hosts", "workers", "inbox", "halts",
-        "records",
+        "budgets", "records",
     }  # fmt: skip
     out = office.run("doctor").out
     assert "local disk" in out

@@ -150,6 +150,7 @@ def test_a_sound_ledger_verifies(office: Any) -> None:
         "effects": 2,
         "events": 1,
         "damage": [],
+        "unchecked": 0,
     }
 
 
@@ -209,7 +210,7 @@ def test_a_file_that_is_no_database_is_an_error(office: Any, tmp_path: Path) -> 
         ("memory://", "inside the program"),
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
-        ("mysql://host/db", "no store for mysql"),
+        ("oracle://host/db", "no store for oracle"),
         ("postgresql://nobody@127.0.0.1:1/none", "check that the database runs"),
     ],
 )

@@ -16,8 +16,8 @@ from langgraph.graph import START, StateGraph  # pyright: ignore[reportMissingTy
 from langgraph.types import Command, interrupt
 from typer import BadParameter
 
+from tallystick.cli._options import duration
 from tallystick_checkpoint import LedgerSaver
-from tallystick_checkpoint._commands import duration
 
 
 class Log(TypedDict):

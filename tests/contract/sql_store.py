@@ -9,31 +9,36 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tallystick import Ledger
 from tallystick.testing import StoreContract
+from tallystick.testing._contract._base import Contract
 
 SPOIL = {
-    "result": "UPDATE tallystick_effect SET result = '\"six\"' WHERE key = :key",
-    "event": "UPDATE tallystick_event SET actor = 'mallory' WHERE key = :key AND n = 1",
+    "result": "UPDATE tallystick_effect SET result = '\"six\"' WHERE tallystick_effect.key = :key",
+    "event": """
+UPDATE tallystick_event SET actor = 'mallory' WHERE tallystick_event.key = :key AND n = 1""",
     "removed": """
 DELETE FROM tallystick_event
- WHERE key = :key AND n = (SELECT max(n) FROM tallystick_event WHERE key = :key)""",
+ WHERE tallystick_event.key = :key
+   AND n = (SELECT m FROM (SELECT max(v.n) AS m FROM tallystick_event v WHERE v.key = :key) w)""",
 }
 
 
-class SqlContract(StoreContract):
-    """The contract on a database that *url* and *async_url* lead to."""
+class SqlGround(Contract):
+    """A database that *url* and *async_url* lead to."""
 
     transactional = True
     durable = True
     damageable = True
     url: str
     async_url: str
+    #: of the engines whose connections are lent
+    options: ClassVar[dict[str, Any]] = {}
 
     def open(self, **options: Any) -> Ledger:
         return Ledger(self.url, create=True, **options)
@@ -46,7 +51,8 @@ class SqlContract(StoreContract):
 
     @contextmanager
     def _begin(self) -> Generator[sqlalchemy.Connection]:
-        engine = sqlalchemy.create_engine(self.async_url.replace("+aiosqlite", ""))
+        url = self.async_url.replace("+aiosqlite", "").replace("+aiomysql", "+pymysql")
+        engine = sqlalchemy.create_engine(url, **self.options)
         try:
             with engine.begin() as connection:
                 yield connection
@@ -55,7 +61,7 @@ class SqlContract(StoreContract):
 
     @asynccontextmanager
     async def _abegin(self) -> AsyncGenerator[Any]:
-        engine = create_async_engine(self.async_url)
+        engine = create_async_engine(self.async_url, **self.options)
         try:
             async with engine.begin() as connection:
                 yield connection
@@ -76,3 +82,7 @@ class SqlContract(StoreContract):
     def written(self) -> list[str]:
         with self._begin() as db:
             return [what for (what,) in db.execute(sqlalchemy.text("SELECT what FROM written"))]
+
+
+class SqlContract(SqlGround, StoreContract):
+    """The whole contract there."""

@@ -32,6 +32,7 @@ from tallystick.testing import Crashed, crash_at
 from ._stage import Outcome, Setting, Stage, Story, Way, flaws, make_world, recovered
 from ._stories import STORIES
 
+_STORES = ("memory", "sqlite", "postgres", "mariadb")
 _WAYS: tuple[Way, ...] = ("blocking", "awaiting", "threaded", "lent")
 #: nothing here needs a disk that survives
 _MEMORY = Path("/dev/shm")  # noqa: S108
@@ -57,9 +58,7 @@ class Place(NamedTuple):
 
 def places() -> Iterator[Place]:
     """All of them; the sync tool on the awaiting face is the same code on every store."""
-    for place in itertools.starmap(
-        Place, itertools.product(("memory", "sqlite", "postgres"), _WAYS, Guarantee)
-    ):
+    for place in itertools.starmap(Place, itertools.product(_STORES, _WAYS, Guarantee)):
         if place.guarantee is Guarantee.TRANSACTIONAL:
             fits = place.store != "memory" and place.way != "threaded"
         else:
@@ -69,7 +68,7 @@ def places() -> Iterator[Place]:
 
 
 @contextlib.contextmanager
-def home(place: Place, folder: Path, postgres_url: str | None = None) -> Generator[Setting]:
+def home(place: Place, folder: Path, server_url: str | None = None) -> Generator[Setting]:
     """A store to tell stories in, empty and kept open so that no ledger is ever the last."""
     engine: sqlalchemy.Engine | None = None
     with contextlib.ExitStack() as stack:
@@ -84,10 +83,11 @@ def home(place: Place, folder: Path, postgres_url: str | None = None) -> Generat
             keep = stack.enter_context(contextlib.closing(sqlite3.connect(f"{path}/ledger.db")))
             keep.execute("SELECT count(*) FROM tallystick_effect").fetchall()
         else:
-            assert postgres_url is not None
-            url, engine = postgres_url, _engine(postgres_url, "postgresql")
+            assert server_url is not None
+            url, engine = server_url, _engine(server_url, server_url.partition("://")[0])
             stack.callback(engine.dispose)
-            stack.enter_context(_forgetful(postgres_url))
+            if place.store == "postgres":
+                stack.enter_context(_forgetful(server_url))
         if place.store != "memory":
             make_world(url)
         yield Setting(place.store, url, place.way, place.guarantee, folder, engine or url)
@@ -153,8 +153,7 @@ def chosen(setting: Setting, *, full: bool = False) -> Iterator[tuple[Story, Pos
             way = {
                 "memory": (story.name, str(n)),
                 "sqlite": (story.name, position.point),
-                "postgres": tuple(reached[max(n - 2, 0) : n + 1]),
-            }[setting.store]
+            }.get(setting.store, tuple(reached[max(n - 2, 0) : n + 1]))
             if full or way not in met:
                 met.add(way)
                 yield story, position
@@ -200,6 +199,7 @@ def _die(stage: Stage, death: Position) -> list[str]:
 
 def main() -> None:
     """Tell them all, count, and print what was not as promised."""
+    from tests._mariadb import scratch_mariadb
     from tests._postgres import scratch_database
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -208,13 +208,21 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.ERROR)  # the deaf messenger's
     total, began = 0, time.monotonic()
-    with scratch_database() as url, tempfile.TemporaryDirectory() as folder:
-        Ledger(url, create=True).close()
+    asked = options.store.split(",")
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        urls = {
+            name: stack.enter_context(made())
+            for name, made in (("postgres", scratch_database), ("mariadb", scratch_mariadb))
+            if name in asked
+        }
+        for url in urls.values():
+            Ledger(url, create=True).close()
         for place in places():
-            if place.store not in options.store.split(","):
+            if place.store not in asked:
                 continue
             started, count, reached = time.monotonic(), 0, set[str]()
-            with home(place, Path(folder), url) as setting:
+            with home(place, Path(folder), urls.get(place.store)) as setting:
                 for story, position in chosen(setting, full=options.full):
                     count += 1
                     reached.add(position.point)

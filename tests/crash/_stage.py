@@ -9,6 +9,7 @@ its beginning by a new process, as an agent that is run again would.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -34,18 +35,21 @@ from tallystick import (
     Status,
     current_effect,
 )
+from tallystick._budgets._topups import RAISE
 from tallystick._faces import run_sync
-from tallystick.errors import ApprovalExpired, EffectCancelled, LedgerError
+from tallystick._undoing._tools import RESUMABLE
+from tallystick.errors import ApprovalExpired, BudgetExceeded, EffectCancelled, LedgerError
 from tallystick.hooks import Details
 from tallystick.testing import Witness, crash, turn_clock
 from tallystick.testing._contract._spot import Spot
+from tests._urls import LEASED, async_engine_on, engine_on
 
 Outcome = Literal["value", "failed", "denied", "cancelled", "expired"]
 #: blocking; an async tool awaited; a sync tool awaited; a caller's own blocking connection
 Way = Literal["blocking", "awaiting", "threaded", "lent"]
 
-#: seconds; a death on PostgreSQL is seen when they are over
-LEASE = 2.0
+#: seconds; a death on a server is seen when they are over
+LEASE = 4.0
 #: seconds; a call waits as long for a living holder, and in vain
 WAIT = 5.0
 #: a retrying agent gives up after as many calls
@@ -96,12 +100,14 @@ class Story:
     probe: Literal["honest", "conflict"] = "honest"
     #: the listener fails when it is told of a request for the first time
     deaf: bool = False
+    #: the highest limit that a budget may have in the end
+    most: int | None = None
     ends: frozenset[Outcome] = frozenset({"value"})
     #: how else it may end when it is cut off
     also: frozenset[Outcome] = frozenset()
     guarantees: frozenset[Guarantee] = frozenset(Guarantee)
     ways: frozenset[Way] = frozenset({"blocking", "awaiting", "threaded", "lent"})
-    stores: frozenset[str] = frozenset({"memory", "sqlite", "postgres"})
+    stores: frozenset[str] = frozenset({"memory", "sqlite", "postgres", "mariadb"})
 
     def fits(self, setting: Setting) -> bool:
         """Whether this story can be told there."""
@@ -135,9 +141,10 @@ class Stage:
             self._ledger = self._open()
         return self._ledger
 
-    def _open(self) -> Ledger:
+    def _open(self, **options: Any) -> Ledger:
+        options.setdefault("tenant", self.tenant)
         ledger = Ledger(
-            self.setting.target, tenant=self.tenant, create=True, lease=LEASE, hooks=[self._hear]
+            self.setting.target, create=True, lease=LEASE, hooks=[self._hear], **options
         )
         ledger._keeper.close()  # pyright: ignore[reportPrivateUsage]
         turn_clock(ledger, self._passed())
@@ -148,11 +155,11 @@ class Stage:
         said = [line.split() for line in self.log.counts().elements()]
         passed = sum(float(words[1]) for words in said if words[0] == "passed")
         deaths = sum(words[0] == "died" for words in said)
-        return passed + deaths * (LEASE + 0.1) * (self.setting.store == "postgres")
+        return passed + deaths * (LEASE + 0.1) * (self.setting.store in LEASED)
 
-    async def colleague(self) -> Ledger:
-        """Another process of the same agent."""
-        ledger = self._open()
+    async def colleague(self, **options: Any) -> Ledger:
+        """Another process of the same agent, or of somebody beside it."""
+        ledger = self._open(**options)
         self._colleagues.append(ledger)
         return ledger
 
@@ -161,7 +168,7 @@ class Stage:
         self._colleagues.remove(ledger)
         crash(ledger)
         self.log.saw("died colleague")
-        if self.setting.store == "postgres":
+        if self.setting.store in LEASED:
             turn_clock(self.ledger, LEASE + 0.1)
 
     async def later(self, seconds: float) -> None:
@@ -220,7 +227,7 @@ class Stage:
                 refusals += not no.retryable
                 if refusals > 1:
                     return "failed"
-            except (ApprovalRequired, EffectInDoubt, Halted) as stopped:
+            except (ApprovalRequired, BudgetExceeded, EffectInDoubt, Halted) as stopped:
                 await self._stopped(stopped)
             except (ApprovalDenied, EffectCancelled, ApprovalExpired, EffectFailed) as end:
                 return _ENDS[type(end)]
@@ -238,7 +245,9 @@ class Stage:
         if isinstance(stopped, Halted):
             await self.do("unhalt", by="ann", tool="charge")
             return
-        if isinstance(stopped, ApprovalRequired):
+        if isinstance(stopped, BudgetExceeded):
+            await self.do("approve", stopped.request, by="ann")
+        elif isinstance(stopped, ApprovalRequired):
             await self.decide(stopped.key)
         else:
             await self.resolve_all()
@@ -450,8 +459,7 @@ class Stage:
     def engine(self) -> sqlalchemy.Engine:
         """The user's own way into the same database."""
         if self._engine is None:
-            url = self.setting.url.replace("postgresql://", "postgresql+psycopg://")
-            self._engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+            self._engine = engine_on(self.setting.url, poolclass=sqlalchemy.NullPool)
         return self._engine
 
     @asynccontextmanager
@@ -460,10 +468,7 @@ class Stage:
             with self.engine.begin() as connection:
                 yield connection
             return
-        from sqlalchemy.ext.asyncio import create_async_engine
-
-        url = self.setting.url.replace("postgresql://", "postgresql+psycopg://")
-        engine = create_async_engine(url.replace("sqlite://", "sqlite+aiosqlite://"))
+        engine = async_engine_on(self.setting.url)
         try:
             async with engine.begin() as connection:
                 yield connection
@@ -481,7 +486,7 @@ _ENDS: dict[type[BaseException], Outcome] = {
 
 def make_world(url: str) -> None:
     """The table that TRANSACTIONAL tools write."""
-    engine = sqlalchemy.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    engine = engine_on(url)
     WORLD.metadata.create_all(engine)
     engine.dispose()
 
@@ -507,11 +512,12 @@ def flaws(stage: Stage) -> list[str]:
     for line in stage.log.counts().elements():
         if line.startswith("got "):
             _, key, value = line.split()
-            if key not in effects or effects[key].result != value:
+            forgotten = key in effects and effects[key].payload_dropped_at is not None
+            if key not in effects or (effects[key].result != value and not forgotten):
                 found.append(f"the caller got {value}, the record says otherwise")
     verification = ledger.verify()
     found += [f"damage: {damage}" for damage in verification.damage]
-    return found
+    return found + _purse_flaws(stage, effects) + _saga_flaws(effects)
 
 
 def _flaws_of(stage: Stage, effect: Effect, receipts: list[str]) -> list[str]:
@@ -520,7 +526,10 @@ def _flaws_of(stage: Stage, effect: Effect, receipts: list[str]) -> list[str]:
     found: list[str] = []
     if times > 1 and not repeated:
         found.append(f"{key} happened {times} times")
-    if status is Status.SUCCEEDED and (not times or effect.result not in receipts):
+    if effect.tool == RAISE or effect.tool in RESUMABLE:
+        return []
+    known = receipts if effect.payload_dropped_at is None else [None]
+    if status is Status.SUCCEEDED and (not times or effect.result not in known):
         found.append(f"{key} is recorded as {effect.result}, the world has {receipts}")
     if times and status in _NEVER and not repeated and stage.story.doubt == "look":
         found.append(f"{key} is {status} and happened")
@@ -550,11 +559,63 @@ def _inbox_flaws(ledger: Ledger, effects: dict[str, Effect]) -> list[str]:
         kinds = {kind for k, kind in shown if k == key}
         if effect.status is Status.IN_DOUBT and "in_doubt" not in kinds:
             found.append(f"{key[:6]} is in doubt and nobody is told")
-        if effect.status is Status.PENDING and not kinds & {"approval", "suspect"}:
+        if effect.status is Status.PENDING and not kinds & {"approval", "suspect", "budget"}:
             found.append(f"{key[:6]} waits for a decision and nobody is told")
-        if kinds and effect.status not in {Status.IN_DOUBT, Status.PENDING}:
+        left = effect.status is Status.COMPENSATION_FAILED and effect.tool not in RESUMABLE
+        if left != ("compensation" in kinds):
+            found.append(f"{key[:6]} is {effect.status} and shown as {kinds or 'nothing'}")
+        if kinds - {"compensation"} and effect.status not in {Status.IN_DOUBT, Status.PENDING}:
             found.append(f"{key[:6]} is {effect.status} and still shown as {kinds}")
     return found
+
+
+def _purse_flaws(stage: Stage, effects: dict[str, Effect]) -> list[str]:
+    """What is untrue about budgets: what is charged, against the limit and against the world."""
+    found: list[str] = []
+    charged: Counter[str] = Counter()
+    for line in stage.ledger.budgets():
+        total = line.spent + line.reserved + line.unreconciled
+        charged[line.budget] += int(total)
+        if total > line.limit:
+            found.append(f"{line.budget}: {total} is charged under a limit of {line.limit}")
+        if stage.story.most is not None and line.limit > stage.story.most:
+            found.append(f"{line.budget}: the limit is {line.limit}")
+    spent: Counter[str] = Counter()
+    for said in stage.log.counts().elements():
+        if said.startswith("spent "):
+            _, name, amount = said.split()
+            spent[name] += int(amount)
+    found += [
+        f"{name}: {spent[name]} was spent, {charged[name]} is charged" for name in spent - charged
+    ]
+    for row in stage.ledger.reservations():
+        if row.state == "held":
+            found.append(f"{row.key[:6]} is held in nobody's hands")
+        effect = effects.get(row.key)
+        if effect is not None and row.state != _PAYS.get(effect.status, row.state):
+            found.append(f"{row.key[:6]} is {effect.status} and its money {row.state}")
+    return found
+
+
+def _saga_flaws(effects: dict[str, Effect]) -> list[str]:
+    """What is untrue about undoing: each effect has a compensation of its own, done once."""
+    found: list[str] = []
+    for key, effect in effects.items():
+        done = [e for e in effects.values() if e.call_id == key and e.status is Status.SUCCEEDED]
+        if len(done) > 1 or (effect.status is Status.COMPENSATED and len(done) != 1):
+            if effect.tool not in RESUMABLE:
+                found.append(f"{key[:6]} is {effect.status} and was undone {len(done)} times")
+    return found
+
+
+#: what became of the money by what became of the effect; of what was withdrawn nobody knows
+_PAYS: dict[Status, str] = {
+    Status.SUCCEEDED: "settled",
+    Status.FAILED: "released",
+    Status.APPROVED: "released",
+    Status.IN_DOUBT: "unreconciled",
+    Status.CANCELLED: "unreconciled",
+}
 
 
 def quick_retry(attempts: int) -> Retry:

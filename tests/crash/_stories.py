@@ -8,12 +8,15 @@ from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
-from tallystick import Approval, ApprovalRequired, EffectInDoubt, Guarantee
+from tallystick import Approval, ApprovalRequired, EffectInDoubt, Guarantee, Ledger, Policy
 from tallystick._checkpoints import ReadBlobs, parts_of
 from tallystick._scope import Claimed
-from tallystick.errors import EffectStopped, StillRunning
+from tallystick.encryption import Keyring
+from tallystick.errors import EffectStopped, InvalidCall, ResultNotStored, StillRunning
 from tests.checkpoints._acts import Thread
 
+from ._purses import PURSES, twin
+from ._sagas import SAGAS
 from ._stage import Stage, Story, quick_retry
 
 U, I, R, T, RO = (  # noqa: E741 - the guarantees as the design calls them
@@ -25,6 +28,10 @@ U, I, R, T, RO = (  # noqa: E741 - the guarantees as the design calls them
 )
 EFFECTS = frozenset({U, I, R, T})
 KEPT = frozenset({U, I, R})
+ASK = Policy(approval=True)
+#: of a test, and of nothing else
+OLD_KEY, NEW_KEY = b"o" * 32, b"n" * 32
+SECRET = "hunter2-is-not-a-password"
 
 
 def _approval(**options: Any) -> Callable[[Stage], Approval]:
@@ -110,7 +117,7 @@ async def _colleague_works(stage: Stage) -> None:
         return
     other = await stage.colleague()
     args = {"what": "A", "amount": 1}
-    policy = stage.policy().but(wait=0.01)
+    policy = stage.policy().but(wait=0.05)
     claim = other.claim("charge", args, workflow="order", policy=policy)
     await _entered(stage, claim)
     with suppress(StillRunning):
@@ -162,10 +169,67 @@ async def _nobody_heard(stage: Stage) -> None:
     stage.ledger._keeper.round()  # pyright: ignore[reportPrivateUsage]
 
 
+async def _comes_from_elsewhere(stage: Stage) -> None:
+    """Another ledger was exported while it was at it, and something else waited; that comes in."""
+    archive = stage.setting.folder / f"{stage.tenant}.jsonl"
+    if not archive.exists():
+        with Ledger("memory://", tenant=stage.tenant) as other:
+            args = {"what": "A", "amount": 1}
+            claim = other.claim("charge", args, workflow="order", policy=stage.policy())
+            await _entered(stage, claim)
+            with suppress(ApprovalRequired):
+                other.call("sign", stage._sign, {"what": "it"}, workflow="order", policy=ASK)  # pyright: ignore[reportPrivateUsage]
+            other.export(archive)
+    loaded = await stage.do("load", archive)
+    assert (loaded.effects, loaded.imported + loaded.known) == (2, 2)
+
+
 async def _once_before(stage: Stage) -> None:
     """The same tool and arguments under another call id."""
     if stage.once("twin"):
         await stage.call(call_id="first")
+
+
+async def _the_old_is_forgotten(stage: Stage) -> None:
+    """Another effect came to its end long ago; what it held is dropped, and it never runs again."""
+    if stage.once("old"):
+        await stage.call(call_id="old")
+        await stage.later(86_400)
+    await stage.do("retain", payloads=3600)
+    for effect in await stage.do("effects"):
+        if effect.payload_dropped_at is not None:
+            with suppress(ResultNotStored):
+                await stage.call(call_id="old")
+                stage.log.saw(f"wrong forgotten-and-replayed {effect.key}")
+
+
+async def _a_workflow_is_shredded(stage: Stage) -> None:
+    """Somebody's payloads are sealed, the key is changed, and one workflow's is deleted."""
+    tenant = f"{stage.tenant} sealed"
+    if stage.once("sealed"):
+        writer = await stage.colleague(tenant=tenant, cipher=Keyring(OLD_KEY))
+        await twin(stage, writer, "call", "note", _noted(stage), {"a": SECRET}, workflow="w")
+    keeper = await stage.colleague(tenant=tenant, cipher=Keyring(NEW_KEY, OLD_KEY))
+    keeper.recover()
+    for item in await twin(stage, keeper, "pending"):
+        await twin(stage, keeper, "resolve", item.effect.key, by="ann", succeeded=SECRET)
+    await twin(stage, keeper, "rewrap")
+    with suppress(InvalidCall):  # there was no key yet
+        await twin(stage, keeper, "shred", "w", by="ann", reason="asked to")
+    found = await twin(stage, keeper, "effects")
+    if SECRET in repr(found) or not (await twin(stage, keeper, "verify")).sound:
+        stage.log.saw("wrong shredded-and-read")
+    await stage.bury(keeper)
+
+
+def _noted(stage: Stage) -> Callable[..., Any]:
+    def note(a: str) -> str:
+        return a
+
+    async def anote(a: str) -> str:
+        return a
+
+    return anote if stage.awaiting else note
 
 
 def _facts(stage: Stage) -> Approval:
@@ -197,7 +261,21 @@ STORIES: tuple[Story, ...] = (
         ends=frozenset({"cancelled"}),
         guarantees=frozenset({U}),
     ),
+    Story(
+        name="a workflow is shredded",
+        prelude=_a_workflow_is_shredded,
+        guarantees=frozenset({U}),
+    ),
+    Story(
+        name="the old is forgotten",
+        prelude=_the_old_is_forgotten,
+        call_id="new",
+        guarantees=frozenset({U, T}),
+    ),
     Story(name="its graph keeps a thread", prelude=_keeps_a_thread, guarantees=frozenset({U})),
+    Story(
+        name="it comes from elsewhere", prelude=_comes_from_elsewhere, guarantees=frozenset({U, I})
+    ),
     Story(name="a colleague died before", prelude=_died_before, guarantees=KEPT),
     Story(name="a colleague died after", prelude=_died_after, guarantees=KEPT),
     Story(
@@ -313,4 +391,6 @@ STORIES: tuple[Story, ...] = (
         guarantees=KEPT,
     ),
     Story(name="an effect inside of it waits", steps=("inner",), guarantees=KEPT | {RO}),
+    *PURSES,
+    *SAGAS,
 )

@@ -6,7 +6,7 @@ A kill storm: many processes, kill -9 and SIGSTOP at random, and somebody outsid
 Every process performs effects of all guarantees, most of them awaited side by side and some on
 threads, under keys that all processes share, so that they race for them and replay each other's
 results. A process is killed at any moment and another one is forked at once; or it is stopped, on
-PostgreSQL for longer than its lease, and goes on as if nothing had been. ``AT_MOST_ONCE`` effects
+a server for longer than its lease, and goes on as if nothing had been. ``AT_MOST_ONCE`` effects
 are performed one at a time by each process, so that a kill can leave one of them in doubt; of the
 others it cuts off dozens.
 
@@ -17,7 +17,6 @@ recovers and calls again what is open, and what the ledger says is held against 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import gc
@@ -34,15 +33,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import sqlalchemy
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from tallystick import Guarantee, Ledger, Policy, ProbeAnswer, current_effect
 from tallystick.errors import EffectStopped
-
-StoreName = Literal["sqlite", "postgres"]
+from tests._storms import StoreName, arguments, chosen, ground, kill, table
+from tests._urls import LEASED, async_engine_on, engine_on
 
 LEASE = 1.0
 #: seconds in which an attempt of a stopped process may still arrive: longer than any stop
@@ -155,8 +153,7 @@ class Worker:
         asyncio.run(self._awaited(alone=alone))
 
     async def _awaited(self, *, alone: bool) -> None:
-        url = self.camp.url.replace("sqlite://", "sqlite+aiosqlite://")
-        engine = create_async_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+        engine = async_engine_on(self.camp.url)
         lanes = [self._alane(["i", "r", "i"]) for _ in range(TASKS)]
         lanes.append(self._alent(engine))
         if not alone:
@@ -252,7 +249,7 @@ class Worker:
 
 def policies(camp: Camp, world: World) -> dict[str, Policy]:
     """What each tool declares."""
-    quiet = QUIET if camp.store == "postgres" else 0.0
+    quiet = QUIET if camp.store in LEASED else 0.0
     more: dict[str, dict[str, Any]] = {"r": {"probe": world.probe, "quiet": quiet}}
     return {
         kind: Policy(guarantee=guarantee, wait=0.3, **more.get(kind, {}))
@@ -334,7 +331,7 @@ class Storm:
                 self._strike()
         finally:
             for pid in self._workers:
-                _kill(pid)
+                kill(pid)
         report.kills += report.processes
         recovery = Recovery(self.camp, report)
         recovery.run()
@@ -354,11 +351,11 @@ class Storm:
         if self.chance.random() < 0.12 and pid not in self._stopped:
             os.kill(pid, signal.SIGSTOP)
             self.report.stops += 1
-            past = LEASE + 0.2 if self.camp.store == "postgres" else 0.05
+            past = LEASE + 0.2 if self.camp.store in LEASED else 0.05
             self._stopped[pid] = time.monotonic() + past + self.chance.random() * 0.4
             return
         self._stopped.pop(pid, None)
-        _kill(pid)
+        kill(pid)
         self.report.kills += 1
         self._workers[j] = self._fork()
 
@@ -377,11 +374,6 @@ def _be_a_worker(camp: Camp, seed: int) -> NoReturn:
     os._exit(1)
 
 
-def _kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-
-
 # -- afterwards ---------------------------------------------------------------------------------
 
 
@@ -393,13 +385,12 @@ class Recovery:
         self.report = report
         self.world = World(camp)
         self.policies = policies(camp, self.world)
-        url = camp.url.replace("postgresql://", "postgresql+psycopg://")
-        self._engine = sqlalchemy.create_engine(url)
+        self._engine = engine_on(camp.url)
 
     def run(self) -> None:
         """Fill the report."""
         report = self.report
-        if self.camp.store == "postgres":
+        if self.camp.store in LEASED:
             time.sleep(LEASE + 0.2)
         began = time.monotonic()
         report.found_running = self._count("status = 'running'")
@@ -460,7 +451,7 @@ class Recovery:
         report, seen = self.report, self._seen()
         recorded: dict[tuple[str, int], str | None] = {}
         shown = self._inbox()
-        query = "SELECT tool, args, status, result, key FROM tallystick_effect"
+        query = "SELECT tool, args, status, result, e.key FROM tallystick_effect e"
         with self._engine.connect() as db:
             for kind, args, status, result, key in db.execute(sqlalchemy.text(query)):
                 n = int(json.loads(args)["n"])
@@ -509,7 +500,7 @@ class Recovery:
         return found
 
     def _inbox(self) -> set[bytes]:
-        query = sqlalchemy.text("SELECT key FROM tallystick_inbox WHERE kind = 'in_doubt'")
+        query = sqlalchemy.text("SELECT i.key FROM tallystick_inbox i WHERE kind = 'in_doubt'")
         with self._engine.connect() as db:
             return {bytes(row[0]) for row in db.execute(query)}
 
@@ -546,32 +537,12 @@ _SAID = {
 }
 
 
-def table(reports: list[Report]) -> str:
-    """The reports side by side, in Markdown."""
-    heads = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
-    lines = [
-        "| | " + " | ".join(heads[report.store] for report in reports) + " |",
-        "|---" + "|--:" * len(reports) + "|",
-    ]
-    for name, said in _SAID.items():
-        values = [getattr(report, name) for report in reports]
-        lines.append(f"| {said} | " + " | ".join(f"{value:,}" for value in values) + " |")
-    return "\n".join(lines)
-
-
 @contextlib.contextmanager
 def camps(store: StoreName, seconds: float) -> Generator[Camp]:
     """A fresh database and a folder for the witness."""
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="storm-")))
-        if store == "sqlite":
-            url = f"sqlite:///{folder / 'ledger.db'}"
-        else:
-            from tests._postgres import scratch_database
-
-            url = stack.enter_context(scratch_database())
+    with ground(store) as (url, folder):
         Ledger(url, create=True).close()
-        engine = sqlalchemy.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+        engine = engine_on(url)
         ROWS.metadata.create_all(engine)
         engine.dispose()
         now = time.monotonic()
@@ -593,18 +564,14 @@ def storm(store: StoreName, seconds: float, processes: int, seed: int) -> Report
 
 def main() -> int:
     """Storm, print, and fail if a promise was broken."""
-    parser = argparse.ArgumentParser(description="A kill storm: see the module.")
+    parser = arguments("A kill storm: see the module.")
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--store", choices=["sqlite", "postgres", "both"], default="both")
     parser.add_argument("--processes", type=int, default=6)
-    parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--json", action="store_true", help="one object instead of a table")
     parser.add_argument("--out", type=Path, help="write the table there, too")
     options = parser.parse_args()
-    stores: list[StoreName] = ["sqlite", "postgres"] if options.store == "both" else [options.store]
-    seed = options.seed if options.seed is not None else random.SystemRandom().getrandbits(32)
+    stores, seed = chosen(options)
     reports = [storm(store, options.seconds, options.processes, seed) for store in stores]
-    text = table(reports)
+    text = table(reports, _SAID)
     if options.json:
         print(json.dumps({"seed": seed, "storms": [asdict(report) for report in reports]}))
     else:

@@ -12,7 +12,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import portalocker
 import pytest
 import sqlalchemy
 from sqlalchemy import event
@@ -20,6 +19,7 @@ from sqlalchemy import event
 from tallystick import EffectInDoubt, Guarantee, Ledger, LedgerError, Policy, Status, _journal
 from tallystick._flows import effects
 from tallystick.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull
+from tallystick.stores import _locks
 from tallystick.stores._sqlite import SqliteStore
 from tallystick.testing import Witness
 from tests.conftest import Face
@@ -180,11 +180,11 @@ def test_a_process_that_stands_still_in_the_gate_stops_others_for_a_while_only(
     with Ledger(disk.engine) as ledger:
         _orders(ledger, witness, range(1))
         with Path(f"{disk.path}-workers", "gate").open("w") as gate:
-            portalocker.lock(gate, portalocker.LOCK_EX)
+            _locks.take(gate)
             with pytest.raises(StoreBusy):
                 _orders(ledger, witness, range(1, 2))
             assert witness.times("1") == 0
-            portalocker.unlock(gate)
+            _locks.leave(gate)
         monkeypatch.undo()
         _orders(ledger, witness, range(2))
         assert {effect.status for effect in ledger.effects()} == {Status.SUCCEEDED}

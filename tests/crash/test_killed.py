@@ -29,7 +29,8 @@ ELSEWHERE = {"Look.before", "Look.committed"}
 #: what is killed on PostgreSQL, too
 ALSO = {
     "Claim.applied", "Claim.committed", "Settle.applied", "Settle.committed", "Start.applied",
-    "Ask.applied", "Adopt.applied", "Decide.committed", "Sweep.applied", "tool.before",
+    "Ask.applied", "Adopt.applied", "Decide.committed", "Sweep.applied", "Reserve.applied",
+    "Reserve.committed", "SettleHeld.applied", "Reckon.applied", "Turn.applied", "tool.before",
     "tool.after",
 }  # fmt: skip
 

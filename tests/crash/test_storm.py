@@ -18,9 +18,10 @@ import pytest
 from tallystick import EffectInDoubt, Guarantee, Ledger, Status
 from tallystick.errors import StillRunning
 from tallystick.testing import Witness
+from tests._storms import StoreName
 
 from ._freezing import LEASE, policy
-from .storm import Report, StoreName
+from .storm import Report
 
 pytestmark = pytest.mark.crash
 

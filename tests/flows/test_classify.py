@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 
 from tallystick import EffectFailed, EffectInDoubt, NotApplied, Policy, ProbeAnswer, Status
@@ -94,6 +95,12 @@ def with_httpx_async(url: str) -> object:
     return asyncio.run(main())
 
 
+def with_httpx2(url: str) -> object:
+    """A request as the successor of httpx makes it, which the providers' clients use."""
+    patience = httpx2.Timeout(0.3, connect=5.0)
+    return httpx2.post(url, timeout=patience, trust_env=False).raise_for_status()
+
+
 def with_urllib(url: str) -> object:
     """A request as the standard library makes it."""
     try:
@@ -131,6 +138,7 @@ def with_aiohttp(url: str) -> object:
 CLIENTS: list[Callable[[str], object]] = [
     with_httpx,
     with_httpx_async,
+    with_httpx2,
     with_urllib,
     with_requests,
     with_aiohttp,

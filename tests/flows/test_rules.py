@@ -93,6 +93,9 @@ SETTLED = {
     "expired": Step.EXPIRED,
     "pending": Step.DECISION,
     "approved": Step.START,
+    "compensating": Step.UNDONE,
+    "compensated": Step.UNDONE,
+    "compensation_failed": Step.UNDONE,
 }
 
 
@@ -460,14 +463,14 @@ def test_only_what_waits_for_a_decision_or_its_use_lapses(
     assert (change is not None) is lapses
     if change is not None:
         assert (change.columns, change.detail) == ({"status": "expired"}, {"was": status})
-        assert change.closes == ("approval", "suspect")
+        assert change.closes == ("approval", "suspect", "budget")
 
 
 def test_asking_again_opens_a_new_round() -> None:
     """Another epoch, another time, another quorum; earlier edits are gone."""
     act = acts.AskAgain(
         key=b"k" * 32, tenant="default", epoch=1, status="expired", expires=5, quorum=2,
-        facts="{}", actor="me", reason="again",
+        facts="{}", actor="me", reason="again", args="{}", shown=b"s" * 32,
     )  # fmt: skip
     change = changes.ask_again(a_row(status="expired", edited=EDITED), act, NOW)
     assert change is not None
@@ -533,7 +536,7 @@ def test_a_denial_is_final_and_says_who_and_why() -> None:
     assert isinstance(change, Change)
     assert change.columns["status"] == "denied"
     assert json.loads(change.columns["error"]) == {"by": "ann", "reason": "fine"}
-    assert (change.event, change.closes) == ("denied", ("approval", "suspect"))
+    assert (change.event, change.closes) == ("denied", ("approval", "suspect", "budget"))
 
 
 def test_an_approval_counts_towards_the_quorum() -> None:
@@ -632,7 +635,7 @@ def test_only_what_does_not_run_can_be_withdrawn(status: Status) -> None:
         assert isinstance(change, Change)
         assert change.columns == {"status": "cancelled", "epoch": 2}
         assert change.detail == {"reason": "not needed", "was": status.value}
-        assert set(change.closes) == {"approval", "suspect", "in_doubt", "conflict"}
+        assert set(change.closes) == {"approval", "suspect", "budget", "in_doubt", "conflict"}
     else:
         assert isinstance(change, str)
         assert change.startswith(f"it is {status.value};")

@@ -1,5 +1,5 @@
 """
-The three stores under one roof, each with several workers that can be killed.
+The stores under one roof, each with several workers that can be killed.
 
 ``said`` brings a store's answer into the form of the model's (``_spec``): no times, nonces or
 hashes, and workers by the names that are the same everywhere.
@@ -20,20 +20,27 @@ import psycopg
 import sqlalchemy
 
 from tallystick import _acts as acts
+from tallystick._budgets import _acts as spending
+from tallystick._budgets._rules import Figures, parts_of
+from tallystick._budgets._terms import Known, line_id
 from tallystick._flows.verifying import flaws
 from tallystick._model import Row
 from tallystick._ports import AnyAct, Store
 from tallystick.stores import open_store
+from tallystick.stores._mariadb import MariaStore
 from tallystick.stores._memory import MemoryStore
 from tallystick.stores._postgres import PostgresStore
 from tallystick.stores._sqlite import SqliteStore
+from tests._mariadb import scratch_mariadb
 from tests._postgres import scratch_database
+from tests._urls import engine_on
 from tests.model import _spec
 
 TENANT = "acme"
 TABLES = (
     "effect", "event", "inbox", "vote", "halt", "worker",
     "checkpoint", "blob", "write", "tombstone",
+    "budget", "standing", "line", "use", "reservation", "raise", "session", "alert", "datakey",
 )  # fmt: skip
 #: longer than any test: on PostgreSQL a worker dies when a test says so, not because it is slow
 LEASE = 1e7
@@ -41,6 +48,8 @@ LEASE = 1e7
 _NOBODY: Mapping[str, str] = {}
 
 KINDS = ("memory", "sqlite", "postgres")
+#: those, and what is played on when all stores are asked for
+EVERY_KIND = (*KINDS, *["mariadb"][: os.environ.get("TALLYSTICK_STORES") == "all"])
 
 
 class Rig:
@@ -116,6 +125,27 @@ class Rig:
             f"{row.key.hex()[:8]}: {what}" for _, row, chain in pages for what in flaws(row, chain)
         ]
 
+    def figures(self, tenant: str) -> set[tuple[str, tuple[int, ...], int]]:
+        """What is charged to each line, and its limit."""
+        lines = self.stores[0].read(spending.ReadLines(tenant=tenant))
+        return {
+            (
+                line_id(tenant, x.known.terms.name, x.metric, x.label).hex(),
+                tuple(x.figures.weight),
+                x.figures.limit,
+            )
+            for x in lines
+        }
+
+    def held(self, tenant: str) -> list[_spec.Answer]:
+        """All reservations."""
+        rows = self.stores[0].read(spending.ReadReservations(tenant=tenant))
+        return [held(row, self.names) for row in rows]
+
+    def books(self, tenant: str) -> dict[tuple[bytes, int], tuple[Any, Any]]:
+        """What is charged to each row of each line, and what its reservations weigh."""
+        return self.stores[0].read(spending.ReadBooks(tenant=tenant))
+
     def close(self) -> None:
         """The end of all workers."""
         for store in self.stores:
@@ -168,6 +198,25 @@ class PostgresRig(Rig):
         self._admin.execute("UPDATE tallystick_worker SET last_seen = 0 WHERE id = %s", [worker])
 
 
+class MariadbRig(Rig):
+    kind = "mariadb"
+
+    def __init__(self, workers: int, engine: sqlalchemy.Engine, patience: float) -> None:
+        self._engine = engine
+        self._patience = patience
+        super().__init__(workers)
+
+    def _open(self) -> Store:
+        store = MariaStore(self._engine, lease=LEASE, patience=self._patience)
+        store.beat()
+        return store
+
+    def bury(self, worker: str) -> None:
+        with self._engine.begin() as db:
+            dead = "UPDATE tallystick_worker SET last_seen = 0 WHERE id = %(worker)s"
+            db.exec_driver_sql(dead, {"worker": worker})
+
+
 class Bench:
     """Databases that are made once and emptied for each rig."""
 
@@ -182,6 +231,7 @@ class Bench:
         self._url = postgres
         self._admin: psycopg.Connection[Any] | None = None
         self._engine: sqlalchemy.Engine | None = None
+        self._served: sqlalchemy.Engine | None = None
 
     def rig(self, kind: str, workers: int = 3) -> Rig:
         """An empty place with so many workers; close it."""
@@ -189,12 +239,20 @@ class Bench:
             return MemoryRig(workers)
         if kind == "sqlite":
             return SqliteRig(workers, self._sqlite())
+        if kind == "mariadb":
+            return MariadbRig(workers, self._mariadb(), self._patience)
         return PostgresRig(workers, *self._postgres(), self._patience)
 
     def renewed(self, rig: Rig) -> Rig:
         """An empty place of the same kind, with as many workers as *rig*, which is over."""
         if rig.kind == "postgres" and self._admin is not None:  # where connections are dear
             empty(self._admin)
+            rig.turn(-rig.shift)
+            for store in rig.stores:
+                store.beat()
+            return rig
+        if rig.kind == "mariadb":
+            self._mariadb()
             rig.turn(-rig.shift)
             for store in rig.stores:
                 store.beat()
@@ -219,6 +277,19 @@ class Bench:
             self._ends.callback(self._engine.dispose)
         empty(self._admin)
         return self._engine, self._admin
+
+    def _mariadb(self) -> sqlalchemy.Engine:
+        if self._served is None:
+            url = self._ends.enter_context(scratch_mariadb())
+            open_store(url, create=True, lease=LEASE).close()
+            self._served = engine_on(url)
+            self._ends.callback(self._served.dispose)
+        with self._served.begin() as db:
+            # the place of an effect that is deleted is locked as a whole when the like of it comes
+            db.exec_driver_sql("TRUNCATE TABLE tallystick_effect")
+            for table in TABLES:
+                db.exec_driver_sql(f"DELETE FROM tallystick_{table}")
+        return self._served
 
     def close(self) -> None:
         """Let go of the databases."""
@@ -279,15 +350,21 @@ def view(row: Row, names: Mapping[str, str]) -> _spec.Answer:
     )
 
 
-def said(act: AnyAct, answer: Any, names: Mapping[str, str] = _NOBODY) -> _spec.Answer:
+def said(  # noqa: PLR0911 - one for each kind of answer
+    act: AnyAct, answer: Any, names: Mapping[str, str] = _NOBODY
+) -> _spec.Answer:
     """A store's answer as the model would give it."""
     if isinstance(answer, acts.Found):
-        return _found(answer, names, waits=isinstance(act, acts.Claim | acts.Ask))
+        waits = isinstance(act, acts.Claim | acts.Ask)
+        asks = isinstance(act, acts.Claim) and act.suspect != "run"
+        return _found(answer, names, waits=waits, asks=asks)
     if isinstance(answer, acts.Decided):
         row = None if answer.row is None else view(answer.row, names)
         return ("refused", row) if answer.refusal is not None else ("ok", row, answer.votes)
     if isinstance(answer, Row):
         return view(answer, names)
+    if isinstance(answer, _MONEY):
+        return _money(answer, names)
     if isinstance(act, acts.History):
         return tuple(event.kind for event in answer)
     if answer is None:
@@ -295,7 +372,44 @@ def said(act: AnyAct, answer: Any, names: Mapping[str, str] = _NOBODY) -> _spec.
     return answer.how if isinstance(answer, acts.Settled) else answer
 
 
-def _found(found: acts.Found, names: Mapping[str, str], *, waits: bool) -> _spec.Answer:
+_MONEY = (spending.Reserved, spending.Reservation, Known, Figures)
+
+
+def _money(answer: Any, names: Mapping[str, str]) -> _spec.Answer:
+    if isinstance(answer, spending.Reserved):
+        return _reserved(answer, names)
+    if isinstance(answer, spending.Reservation):
+        return held(answer, names)
+    if isinstance(answer, Known):
+        return ("known", answer.version, answer.terms)
+    return ("figures", tuple(answer.weight), answer.limit)
+
+
+def _reserved(answer: spending.Reserved, names: Mapping[str, str]) -> _spec.Answer:
+    if answer.stale:
+        return _spec.STALE
+    if answer.refusal is not None:
+        (demand, figures, _) = answer.refusal
+        said_ = (demand.terms.name, demand.metric.value, demand.label)
+        return ("refused", *said_, tuple(figures.weight), figures.limit)
+    met = None if answer.found is None else _found(answer.found, names, waits=True)
+    told = tuple(alert.kind for alert in answer.alerts)
+    return ("reserved", answer.fresh, met, answer.iteration, told)
+
+
+def held(row: spending.Reservation, names: Mapping[str, str] = _NOBODY) -> _spec.Answer:
+    """A reservation as the model would show it."""
+    parts = tuple(
+        (bytes.fromhex(p.line), p.metric, p.amount, p.actual) for p in parts_of(row.parts)
+    )
+    holder, note = names.get(row.holder, row.holder), row.note and row.note.split()[0]
+    facts = (row.cost, row.tokens, note)
+    return (row.kind, row.session, row.iteration, row.state, holder, parts, *facts)
+
+
+def _found(
+    found: acts.Found, names: Mapping[str, str], *, waits: bool, asks: bool = False
+) -> _spec.Answer:
     if found.fresh:
         assert found.row is not None
         return ("granted", view(found.row, names))
@@ -304,6 +418,8 @@ def _found(found: acts.Found, names: Mapping[str, str], *, waits: bool) -> _spec
         return ("found", view(found.row, names), alive)
     if found.halted:
         return _spec.HALTED
+    if found.stale and not (asks and found.twin is not None):
+        return _spec.STALE
     if found.twin is not None:
         return ("suspect", found.twin)
     return _spec.AGAIN if waits else _spec.NOTHING

@@ -14,8 +14,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tallystick import _acts as acts
+from tallystick._budgets import _acts as spending
 from tallystick._places import KEPT, Adopt, Neighbours
 from tallystick._ports import AnyAct
+from tallystick._retention import Gone, Retain
+from tests.model._purse import ACTS as PURSE_ACTS
+from tests.model._purse import Purses
 
 Answer = Any
 Stop = tuple[str | None, str | None, str | None, str]
@@ -24,6 +28,8 @@ Stop = tuple[str | None, str | None, str | None, str]
 AGAIN = ("again",)
 HALTED = ("halted",)
 NOTHING = ("nothing",)
+#: the standing budgets are others than the caller knows
+STALE = ("stale",)
 #: the note of an attempt that repeats one of which nobody knows what became
 UNSURE = "unsure"
 
@@ -35,6 +41,12 @@ class World(NamedTuple):
     living: frozenset[str] = frozenset()
     halts: frozenset[Stop] = frozenset()
     twin: bytes | None = None
+    #: which version of the standing budgets is in force, by tenant
+    standing: frozenset[tuple[str, int]] = frozenset()
+
+    def knows(self, act: acts.Claim | acts.Start) -> bool:
+        """Whether the caller knows the standing budgets that are in force."""
+        return dict(self.standing).get(act.tenant, 0) == act.standing
 
     def forbids(self, tenant: str, tool: str, workflow: str, *, begun: bool) -> bool:
         """Whether a halt keeps an attempt from starting; a drain lets go on what has begun."""
@@ -81,11 +93,13 @@ class Eff(NamedTuple):
     twin: bytes = b""
     #: where it was asked for, as JSON
     places: tuple[str, ...] = ()
+    #: whether its payload went since it came to its end
+    dropped: bool = False
 
     def moved(self, world: World, event: str, *said: str, **columns: Any) -> Eff:
         """This effect after something that leaves an event."""
         if "status" in columns:
-            columns["changed"] = world.now
+            columns |= {"changed": world.now, "dropped": False}
         return self._replace(events=(*self.events, event), said=(event, *said), **columns)
 
     def closed(self, *kinds: str) -> frozenset[str]:
@@ -151,7 +165,9 @@ _MISSING: dict[type, Answer] = {
 }
 
 
-def _insert(world: World, e: Eff | None, act: acts.Claim | acts.Ask) -> tuple[Eff | None, Answer]:
+def _insert(  # noqa: PLR0911 - one for each thing that a claim may meet
+    world: World, e: Eff | None, act: acts.Claim | acts.Ask
+) -> tuple[Eff | None, Answer]:
     c = act if isinstance(act, acts.Claim) else act.claim
     if e is not None:
         if e.tenant != c.tenant:
@@ -160,9 +176,11 @@ def _insert(world: World, e: Eff | None, act: acts.Claim | acts.Ask) -> tuple[Ef
         return e, ("granted", view(e)) if mine else found(world, e)
     if world.forbids(c.tenant, c.tool, c.workflow, begun=False):
         return None, HALTED
+    runs = c.status == "running"
     if world.twin is not None and c.suspect != "run":
         return None, ("suspect", world.twin)
-    runs = c.status == "running"
+    if runs and not world.knows(c):
+        return None, STALE
     e = Eff(
         tenant=c.tenant,
         tool=c.tool,
@@ -195,11 +213,12 @@ def _insert(world: World, e: Eff | None, act: acts.Claim | acts.Ask) -> tuple[Ef
 def _start(world: World, e: Eff, act: acts.Start) -> tuple[Eff, Answer]:
     if e.nonce == act.nonce and e.status == "running":
         return e, ("granted", view(e))
+    if not world.knows(act):
+        return e, STALE
     if (e.status, e.epoch, e.shown) != (act.status, act.epoch, act.shown):
         return e, found(world, e)
-    if e.status == "running" and e.holder in world.living:
-        return e, found(world, e)
-    if e.status in ("approved", "failed") and e.due(world):
+    late = e.status in ("approved", "failed") and e.due(world)
+    if late or (e.status == "running" and e.holder in world.living):
         return e, found(world, e)
     if world.forbids(e.tenant, e.tool, e.workflow, begun=e.attempt > 0):
         return e, HALTED
@@ -229,7 +248,7 @@ def _settle(world: World, e: Eff, act: acts.Settle) -> tuple[Eff, Answer]:
         "error": message(act.error),
     }
     if mine and e.status == "running":
-        return e._replace(**outcome, changed=world.now), "applied"
+        return e._replace(**outcome, changed=world.now, dropped=False), "applied"
     if mine and (e.status, e.result) == (act.status, act.result):
         return e, "applied"
     if mine and e.status == "in_doubt" and act.status != "in_doubt":
@@ -320,6 +339,8 @@ def _deny(world: World, e: Eff, act: acts.Decide) -> tuple[Eff, Answer]:
 
 def runs(e: Eff) -> bytes:
     """The digest of the arguments that would run."""
+    if e.edited is not None and e.edited.startswith('"'):
+        return bytes.fromhex(json.loads(e.edited))
     return e.shown if e.edited is None else hashlib.sha256(e.edited.encode()).digest()
 
 
@@ -379,6 +400,20 @@ def _cancel(world: World, e: Eff, act: acts.Cancel) -> tuple[Eff, Answer]:
 def _observe(world: World, e: Eff, act: acts.Observe) -> tuple[Eff, Answer]:
     inbox = e.inbox | {act.inbox} if act.inbox else e.inbox
     return e.moved(world, act.kind, act.actor, inbox=inbox), None
+
+
+def retained(world: World, e: Eff, act: Retain) -> Eff | None:
+    """What is left when the payload goes; ``None`` where it stays."""
+    over = e.status in ("succeeded", "failed", "denied", "expired", "cancelled")
+    again = (
+        (e.status, e.note) == ("failed", "retryable") and e.until is not None and not e.due(world)
+    )
+    if e.tenant != act.tenant or not over or again or e.inbox or e.dropped or not act.before:
+        return None
+    quoted = e.error if e.error is None or e.status == "denied" else ""
+    edited = e.edited and json.dumps(runs(e).hex())
+    gone: dict[str, Any] = {"edited": edited, "facts": None, "result": None, "error": quoted}
+    return e.moved(world, "retained", act.by, **gone)._replace(dropped=True)
 
 
 def _look(world: World, e: Eff, act: acts.Look) -> tuple[Eff, Answer]:
@@ -463,6 +498,7 @@ class Model:
         self.halts: dict[tuple[str | None, str | None, str | None], str] = {}
         self._lives = [1] * workers
         self._twins: dict[bytes, list[bytes]] = {}
+        self.purses = Purses()
 
     def holder(self, slot: int) -> str:
         """The name of the worker that now sits in a slot."""
@@ -484,19 +520,59 @@ class Model:
         """What is true outside of one effect."""
         living = self.living()
         halts = frozenset((*scope, mode) for scope, mode in self.halts.items())
-        return World(self.now, living, halts, twin)
+        return World(self.now, living, halts, twin, frozenset(self.purses.standing.items()))
 
-    def apply(self, act: AnyAct) -> Answer:
+    def apply(self, act: AnyAct) -> Answer:  # noqa: PLR0911 - one for each kind of act
         """Do *act*."""
         if isinstance(act, acts.Sweep):
             return self._sweep(act)
         if isinstance(act, acts.Notified):
             return NOTHING
+        if isinstance(act, Retain):
+            return self._retain(act)
+        if isinstance(act, (*PURSE_ACTS, spending.Reserve, spending.SettleHeld)):
+            return self._money(act)
         if isinstance(act, acts.PutHalt):
             self.halts[act.halt.tenant, act.halt.tool, act.halt.workflow] = act.halt.mode
             return NOTHING
         if isinstance(act, acts.LiftHalt):
             return int(self.halts.pop((act.tenant, act.tool, act.workflow), None) is not None)
+        answer = self._apply(act)
+        if isinstance(act, acts.Start) and answer[0] == "granted":
+            e = self.effects[act.key]
+            if e.note == UNSURE:  # no budget pays for this attempt
+                self.purses.follow(act.key, act.tenant, "in_doubt")
+        return answer
+
+    def _retain(self, act: Retain) -> Answer:
+        count = 0
+        for key in act.keys:
+            e = self.effects.get(key)
+            after = None if e is None else retained(self.world(), e, act)
+            if after is not None:
+                self.effects[key] = after
+                count += 1
+        return Gone(count, self.purses.forget(act) if act.before else 0)
+
+    def _money(self, act: Any) -> Answer:
+        if isinstance(act, spending.SettleHeld):
+            return self._settled(act)
+        if not isinstance(act, spending.Reserve):
+            return self.purses.apply(act)
+        begins = act.claim if act.claim is not None else act.start
+        effect = None if begins is None else self.effects.get(begins.key)
+        twins = [] if act.claim is None else self._unseen(act.claim)
+        twin = twins[-1] if twins else None
+        return self.purses.reserve(self.now, act, effect, self._apply, twin)
+
+    def _settled(self, act: spending.SettleHeld) -> Answer:
+        key, before = act.settle.key, self.effects.get(act.settle.key)
+        answer = self._apply(act.settle)
+        if answer == "applied" and before is not None and before != self.effects[key]:
+            self.purses.follow(key, act.settle.tenant, act.settle.status)
+        return answer
+
+    def _apply(self, act: AnyAct) -> Answer:
         key: bytes = act.claim.key if isinstance(act, acts.Ask) else getattr(act, "key", b"")
         claim = act.claim if isinstance(act, acts.Ask) else act
         twins = self._unseen(claim) if isinstance(claim, acts.Claim) else []
@@ -506,7 +582,17 @@ class Model:
             self.effects[key] = after
         if before is None and after is not None and isinstance(claim, acts.Claim):
             self._twins.setdefault(claim.twin, []).append(key)
+        if not (isinstance(act, acts.Settle) and answer == "applied"):
+            self._follow(key, before, after)
         return answer
+
+    def _follow(self, key: bytes, before: Eff | None, after: Eff | None) -> None:
+        """What became of the money, where something became of the effect that left an event."""
+        if before is None or after is None or before.events == after.events:
+            return
+        if before.changed != after.changed or before.status != after.status:
+            harmless = after.events[-1] == "abandoned"
+            self.purses.follow(key, after.tenant, after.status, harmless=harmless)
 
     def neighbours(self, act: Neighbours) -> list[Answer]:
         """The effects beside which a call may stand, without their numbers."""
@@ -527,5 +613,6 @@ class Model:
             after = swept(self.world(), e, act.actor) if found < act.limit else None
             if after is not None:
                 self.effects[key] = after
+                self._follow(key, e, after)
                 found += 1
-        return found
+        return found + self.purses.sweep(self.now, self.living(), self.effects)

@@ -24,14 +24,21 @@ from hypothesis.stateful import (
 
 from tallystick import _acts as acts
 from tallystick import _rules as rules
+from tallystick._budgets import _acts as spending
+from tallystick._budgets._amounts import Metric
+from tallystick._budgets._rules import Demand
+from tallystick._budgets._terms import Terms, budget_id, line_id
 from tallystick._canonical import digest
 from tallystick._codec import encode
+from tallystick._flows import budgets
 from tallystick._keys import scope_of
 from tallystick._model import Guarantee, Halt, at
 from tallystick._places import Adopt, Neighbours
 from tallystick._policy import Approval, Policy, ProbeAnswer
 from tallystick._ports import AnyAct
+from tallystick._retention import Retain
 from tests.model import _spec
+from tests.model._purse import ACTS as PURSE_ACTS
 from tests.model._rigs import KINDS, TENANT, Bench, Rig, fast_database, key_of, quick_folder
 
 EXAMPLES = int(os.environ.get("TALLYSTICK_MODEL_EXAMPLES", "60"))
@@ -74,6 +81,16 @@ NAMES = (
     Name("mail", "w1", None),
     Name("charge", "w2", None),
 )
+BUDGETS = ("one", "two", "both")
+#: what is wanted of which budgets
+WANTED = (
+    (("one", 1),),
+    (("one", 2), ("both", 1)),
+    (("both", 2),),
+    (("one", 1), ("two", 3)),
+    (("two", 0),),
+)
+NONE = (0, 0, 0)
 GUARANTEES = [g.value for g in Guarantee]
 PEOPLE = ("ann", "bob")
 EDITS = (None, None, encode({"to": "edited"}, where="args"))
@@ -87,6 +104,10 @@ SCOPES = (
     (TENANT, "mail", "w1"),
     ("other", None, None),
 )
+
+#: later than any test
+ALWAYS = 1 << 62
+SEEN = ("now", "now", "now", "before", "other", "behind")
 
 names = st.sampled_from(NAMES)
 slots = st.integers(0, WORKERS - 1)
@@ -136,13 +157,32 @@ class Lockstep(RuleBasedStateMachine):
             assert got == wanted, f"{rig.kind}: {ours}"
         for act, answer in zip(ours, wanted, strict=True):
             self._after(slot, act, answer)
+        if self.model.purses.terms:
+            self._same_money()
         return wanted
+
+    def _same_money(self) -> None:
+        """The figures, the reservations that they come from, and that both agree."""
+        purses = self.model.purses
+        wanted = {(line.hex(), *f) for line, f in purses.figures(TENANT).items() if f[0] != NONE}
+        views = sorted(str(purses.view(id_)) for id_ in purses.held)
+        charged = {line: purses.charged(line) for line in purses.lines}
+        for rig in self.rigs:
+            assert {figures for figures in rig.figures(TENANT) if figures[1] != NONE} == wanted
+            assert sorted(map(str, rig.held(TENANT))) == views, rig.kind
+            for (line, _), (booked, weighed) in rig.books(TENANT).items():
+                assert booked == weighed == charged[line], rig.kind
+            assert not any(rig.held("other")), rig.kind
 
     def _after(self, slot: int, act: AnyAct, answer: _spec.Answer) -> None:
         key: bytes | None = getattr(act, "key", None)
         if isinstance(act, acts.Ask):
             key = act.claim.key
-        if key is None:
+        if isinstance(act, spending.Reserve):
+            begins = act.claim if act.claim is not None else act.start
+            key = None if begins is None else begins.key
+            answer = answer[2] if answer[0] == "reserved" else answer
+        if isinstance(act, PURSE_ACTS) or key is None:
             return
         e = self.model.effects.get(key)
         if e is not None and isinstance(answer, tuple) and answer[0] == "granted":
@@ -195,6 +235,7 @@ class Lockstep(RuleBasedStateMachine):
             facts=asked.get("facts"),
             after=asked.get("after", 0),
             place=json.dumps([{"n": self.nonces}]),
+            standing=self.model.purses.standing.get(TENANT, 0) - asked.get("behind", 0),
         )
 
     @rule(
@@ -203,9 +244,12 @@ class Lockstep(RuleBasedStateMachine):
         guarantee=st.sampled_from(GUARANTEES),
         suspect=st.sampled_from(("run", "run", "ask", "replay")),
         after=st.sampled_from((0, 0, ALL)),
+        behind=st.sampled_from((0, 0, 0, 0, 1)),
     )
-    def claim(self, name: Name, slot: int, guarantee: str, suspect: str, after: int) -> None:
-        self.do(slot, self._claim(name, slot, guarantee, suspect, after=after))
+    def claim(
+        self, name: Name, slot: int, guarantee: str, suspect: str, after: int, behind: int
+    ) -> None:
+        self.do(slot, self._claim(name, slot, guarantee, suspect, after=after, behind=behind))
 
     @rule(
         name=names,
@@ -220,29 +264,35 @@ class Lockstep(RuleBasedStateMachine):
         )
         self.do(slot, lambda holder: acts.Ask(claim=claim(holder), actor=holder(slot), kind=kind))
 
-    @rule(name=names, slot=slots, seen=st.sampled_from(("now", "now", "now", "before", "other")))
+    @rule(name=names, slot=slots, seen=st.sampled_from(SEEN))
     def start(self, name: Name, slot: int, seen: str) -> None:
         """Begin an attempt at what was seen: now, earlier, or with other arguments."""
+        build = self._start(name, slot, seen)
+        if build is not None:
+            self.do(slot, build)
+
+    def _start(
+        self, name: Name, slot: int, seen: str
+    ) -> Callable[[Callable[[int], str]], acts.Start] | None:
         e = self.effect(name)
         startable = ("approved", "running", "in_doubt", "failed")
         if e is None or e.status not in startable:
-            return
+            return None
         if e.status == "failed" and e.note != "retryable":
-            return
+            return None
         nonce = self.nonce()
-        self.do(
-            slot,
-            lambda holder: acts.Start(
-                key=name.key,
-                tenant=TENANT,
-                status=e.status,
-                epoch=e.epoch - (seen == "before"),
-                shown=key_of("other") if seen == "other" else e.shown,
-                nonce=nonce,
-                holder=holder(slot),
-                actor=holder(slot),
-                reason="again",
-            ),
+        standing = self.model.purses.standing.get(TENANT, 0) - (seen == "behind")
+        return lambda holder: acts.Start(
+            key=name.key,
+            tenant=TENANT,
+            status=e.status,
+            epoch=e.epoch - (seen == "before"),
+            shown=key_of("other") if seen == "other" else e.shown,
+            nonce=nonce,
+            holder=holder(slot),
+            actor=holder(slot),
+            reason="again",
+            standing=standing,
         )
 
     @precondition(lambda self: self.tickets)
@@ -258,7 +308,9 @@ class Lockstep(RuleBasedStateMachine):
         build = self._settle(data.draw(st.sampled_from(self.tickets)), *outcome)
         self.do(slot, build)
 
-    def _settle(self, ticket: Ticket, status: str, note: str | None) -> Build:
+    def _settle(
+        self, ticket: Ticket, status: str, note: str | None
+    ) -> Callable[[Callable[[int], str]], acts.Settle]:
         good = status == "succeeded"
         return lambda holder: acts.Settle(
             key=ticket.key,
@@ -341,7 +393,22 @@ class Lockstep(RuleBasedStateMachine):
             total = 0
             while found := rig.apply(slot, [sweep])[0]:
                 total += found
+                assert total <= wanted, rig.kind
             assert total == wanted, rig.kind
+        self._look_at_all(slot)
+        self._same_money()
+
+    @rule(slot=slots, chosen=st.lists(names, max_size=4, unique=True), early=st.booleans())
+    def retain(self, slot: int, chosen: list[Name], early: bool) -> None:
+        """Drop the payloads of some effects, and what was said of all reservations."""
+        act = Retain(
+            tenant=TENANT,
+            before=0 if early else ALWAYS,
+            by="keeper",
+            keys=tuple(name.key for name in chosen),
+            calls=tuple(self.model.purses.held),
+        )
+        self.do(slot, _same(act))
         self._look_at_all(slot)
 
     @rule(micros=st.sampled_from(TURNS))
@@ -387,6 +454,191 @@ class Lockstep(RuleBasedStateMachine):
     @rule(name=names, slot=slots)
     def await_news(self, name: Name, slot: int) -> None:
         act = acts.Look(key=name.key, tenant=TENANT, await_=True)
+        self.do(slot, _same(act))
+
+    # -- money --------------------------------------------------------------------------------
+
+    @rule(
+        slot=slots,
+        name=st.sampled_from(BUDGETS),
+        limit=st.integers(0, 6),
+        on_exceed=st.sampled_from(("deny", "deny", "ask", "warn", "downgrade")),
+        soft=st.sampled_from(((), (500,), (250, 900))),
+        standing=st.sampled_from((False, False, False, True)),
+    )
+    def declare(
+        self,
+        slot: int,
+        name: str,
+        limit: int,
+        on_exceed: Any,
+        soft: tuple[int, ...],
+        standing: bool,
+    ) -> None:
+        limits = ((Metric.USD, limit), (Metric.TOKENS, 2 * limit))
+        terms = Terms(
+            name=name,
+            limits=limits[: 1 + (name == "both")],
+            on_exceed=on_exceed,
+            soft=soft,
+            where=(("tool", "charge"),) if standing else (),
+        )
+        self.do(slot, _same(spending.PutTerms(tenant=TENANT, terms=terms, by="ann")))
+
+    def _demands(self, wanted: tuple[tuple[str, int], ...], *, old: bool) -> tuple[Demand, ...]:
+        found: list[Demand] = []
+        for name, amount in wanted:
+            id_ = budget_id(TENANT, name)
+            if id_ not in self.model.purses.terms:
+                continue
+            _, version, terms = self.model.purses.terms[id_]
+            for metric, _ in terms.limits:
+                line = line_id(TENANT, name, metric.value, "{}")
+                found.append(Demand(line, id_, version - old, terms, metric, "{}", amount))
+        return tuple(sorted(found))
+
+    def _row(
+        self, id_: bytes, kind: str, slot: int, **more: Any
+    ) -> Callable[[Callable[[int], str]], spending.Reservation]:
+        said: dict[str, Any] = {"nonce": self.nonce(), **more}
+        return lambda holder: budgets.blank(
+            id_=id_, tenant=TENANT, kind=kind, what="x", holder=holder(slot), **said
+        )
+
+    @rule(
+        name=names,
+        slot=slots,
+        wanted=st.sampled_from(WANTED),
+        guarantee=st.sampled_from(GUARANTEES),
+        old=st.sampled_from((False, False, False, False, True)),
+        seen=st.sampled_from(SEEN),
+        suspect=st.sampled_from(("run", "run", "ask")),
+    )
+    def pay(
+        self,
+        name: Name,
+        slot: int,
+        wanted: Any,
+        guarantee: str,
+        old: bool,
+        seen: str,
+        suspect: str,
+    ) -> None:
+        """Begin an effect, or an attempt at one, that budgets pay for."""
+        demands = self._demands(wanted, old=old)
+        if self.effect(name) is None or seen == "other":
+            claim = self._claim(name, slot, guarantee, suspect)
+            row = self._row(name.key, "tool", slot)
+            self.do(
+                slot,
+                lambda holder: spending.Reserve(
+                    row=row(holder)._replace(nonce=claim(holder).nonce),
+                    demands=demands,
+                    claim=claim(holder),
+                ),
+            )
+            return
+        start = self._start(name, slot, seen)
+        if start is not None:
+            row = self._row(name.key, "tool", slot)
+            self.do(
+                slot,
+                lambda holder: spending.Reserve(
+                    row=row(holder)._replace(nonce=start(holder).nonce),
+                    demands=demands,
+                    start=start(holder),
+                ),
+            )
+
+    @precondition(lambda self: self.tickets)
+    @rule(
+        data=st.data(),
+        slot=slots,
+        outcome=st.sampled_from((("succeeded", None), ("failed", None), ("failed", "retryable"))),
+    )
+    def settle_held(self, data: st.DataObject, slot: int, outcome: tuple[str, str | None]) -> None:
+        """Whoever was granted a claim that is paid for says what became of it."""
+        build = self._settle(data.draw(st.sampled_from(self.tickets)), *outcome)
+        self.do(slot, lambda holder: spending.SettleHeld(settle=build(holder)))
+
+    @rule(
+        slot=slots,
+        which=st.integers(0, 3),
+        wanted=st.sampled_from(WANTED),
+        session=st.sampled_from((None, "s")),
+        until=st.sampled_from((None, *LIMITS)),
+        force=st.sampled_from((False, False, False, True)),
+        old=st.sampled_from((False, False, False, True)),
+    )
+    def hold(
+        self,
+        slot: int,
+        which: int,
+        wanted: Any,
+        session: str | None,
+        until: int | None,
+        force: bool,
+        old: bool,
+    ) -> None:
+        """Reserve by hand, or for a model; a key may be asked for twice."""
+        id_ = key_of(f"hand {which}")
+        nonce = id_[:16]
+        more = {"until": until, "session": session, "nonce": nonce}
+        row = self._row(id_, "model" if session else "manual", slot, **more)
+        demands = self._demands(wanted, old=old)
+        standing = self.model.purses.standing.get(TENANT, 0) - old if session else None
+        self.do(
+            slot,
+            lambda holder: spending.Reserve(
+                row=row(holder), demands=demands, force=force, standing=standing
+            ),
+        )
+
+    @rule(
+        slot=slots,
+        which=st.integers(0, 3),
+        name=names,
+        tool=st.sampled_from((False, False, False, True)),
+        state=st.sampled_from(("settled", "settled", "released", "unreconciled")),
+        usd=st.sampled_from((None, 0, 1, 2, 5)),
+        whose=st.sampled_from((TENANT, TENANT, TENANT, "other")),
+    )
+    def reckon(
+        self, slot: int, which: int, name: Name, tool: bool, state: str, usd: Any, whose: str
+    ) -> None:
+        """Say what became of a reservation; perhaps it was more than was reserved."""
+        act = spending.Reckon(
+            key=name.key if tool else key_of(f"hand {which}"),
+            tenant=whose,
+            state=state,
+            actual=None if usd is None else {"usd": usd},
+            cost=usd,
+            tokens=3 if usd == 1 else None,
+            note="said" if usd == 2 else None,
+        )
+        self.do(slot, _same(act))
+
+    @rule(slot=slots, which=st.integers(0, 3), was=st.sampled_from((None, 0, 1, 2)))
+    def reprice(self, slot: int, which: int, was: int | None) -> None:
+        key = key_of(f"hand {which}")
+        held = self.model.purses.held.get(key)
+        if held is not None and held.state == "settled":
+            act = spending.Reprice(key=key, tenant=TENANT, was=was, cost=3, price="{}")
+            self.do(slot, _same(act))
+
+    @rule(slot=slots, name=st.sampled_from(BUDGETS), n=st.integers(0, 2), lasting=st.booleans())
+    def raise_limit(self, slot: int, name: str, n: int, lasting: bool) -> None:
+        act = spending.Raise(
+            id=key_of(f"raise {n}"),
+            tenant=TENANT,
+            name=name,
+            metric="usd",
+            label="{}",
+            amount=2,
+            lasting=lasting,
+            by="ann",
+            reason="more",
+        )
         self.do(slot, _same(act))
 
     # -- people -------------------------------------------------------------------------------
@@ -473,6 +725,8 @@ class Lockstep(RuleBasedStateMachine):
             facts=FACTS,
             actor="somebody",
             reason="the facts changed",
+            args=name.args,
+            shown=name.shown,
         )
         self.do(slot, _same(act))
 

@@ -137,6 +137,7 @@ def a_deleted_thread_stays_deleted(s: Scene) -> None:
     both.do(a.put("3", "2", names=[2]), told_="deleted")
     both.do(a.put("3", ns="sub", since="1"), b.put("3", "2", names=[2]), told_="kept")
     both.do(a.write("2", "t", "late"), a.write("2", "t", "late", replace=True))
+    both.do(b.write("2", "t", "instead", replace=True))
     both.do(b.put("3", "9", names=[8], brings=[], needs="9"), told_="incomplete")
     both.do(a.put("1", "0", names=[8], brings=[], needs="0", since="3"), told_="incomplete")
     both.do(a.put("4", names=[3]), told_="kept")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections import Counter
@@ -12,15 +13,37 @@ from typing import Any, NamedTuple, Protocol
 
 import pytest
 
-from tallystick import _changes, _places, _rules
+from tallystick import _changes, _places, _rules, _tombstones, _vault
+from tallystick._archive import _arrival
+from tallystick._budgets import _rules as _budget_rules
 from tallystick.stores import (
+    _archive_memory,
+    _archive_postgres,
+    _archive_sqlite,
+    _archive_tx,
+    _budget_alerts,
+    _budget_limits,
+    _budget_memory,
+    _budget_reckoning,
+    _budget_scripts,
+    _budget_tx,
     _checkpoint_scripts,
     _checkpoint_tx,
+    _claiming,
+    _mariadb_tx,
     _memory,
     _postgres,
+    _retention_memory,
+    _retention_scripts,
+    _retention_tx,
     _scripts,
+    _server_tx,
     _sqlite,
+    _till,
     _tx,
+    _vault_memory,
+    _vault_scripts,
+    _vault_tx,
 )
 from tests.model._rigs import Bench
 from tests.mutation._probes import PROBES, Probe
@@ -30,6 +53,8 @@ from tests.mutation._scene import Scene, Twin
 from tests.mutation._sql import SqlMutant, cuts, family, rewriting
 
 WORKERS = 2
+#: seconds; no play takes a tenth of that
+PATIENCE = 10.0
 
 
 class Mutant(Protocol):
@@ -128,23 +153,50 @@ def code_mutants(kind: str) -> list[Mutant]:
             *python_mutants(kind, _changes),
             *python_mutants(kind, _scripts),
             *python_mutants(kind, _places),
+            *python_mutants(kind, _tombstones),
+            *python_mutants(kind, _retention_scripts),
+            *python_mutants(kind, _retention_memory),
+            *python_mutants(kind, _vault),
+            *python_mutants(kind, _vault_scripts),
+            *python_mutants(kind, _vault_memory),
             *python_mutants(kind, _memory, "MemoryTx"),
+            *python_mutants(kind, _budget_rules),
+            *python_mutants(kind, _budget_alerts),
+            *python_mutants(kind, _budget_limits),
+            *python_mutants(kind, _budget_reckoning),
+            *python_mutants(kind, _budget_scripts),
+            *python_mutants(kind, _till),
+            *python_mutants(kind, _budget_memory, "MemoryBudgets", "_counts"),
+            *python_mutants(kind, _arrival),
+            *python_mutants(kind, _archive_memory),
         ]
     if kind == "sqlite":
-        own = python_mutants(kind, _sqlite, "SqliteTx")
+        own = [*python_mutants(kind, _sqlite, "SqliteTx"), *python_mutants(kind, _claiming)]
         checkpoints = [
             *python_mutants(kind, _checkpoint_scripts),
             *python_mutants(kind, _checkpoint_tx),
+            *python_mutants(kind, _budget_tx),
+            *python_mutants(kind, _retention_tx),
+            *python_mutants(kind, _archive_tx),
+            *python_mutants(kind, _archive_sqlite),
+            *python_mutants(kind, _vault_tx),
         ]
         return [*_common(kind, _sqlite.SqliteTx), *own, *checkpoints]
-    own = python_mutants(kind, _postgres, "PostgresTx", "_found", "_apart", "wary")
-    return [*_common(kind, _postgres.PostgresTx), *own]
+    if kind == "mariadb":
+        return [*_common(kind, _mariadb_tx.MariaTx), *python_mutants(kind, _mariadb_tx)]
+    mine = [
+        *python_mutants(kind, _postgres, "PostgresTx", "_found", "_apart", "wary"),
+        *python_mutants(kind, _archive_postgres),
+        *python_mutants(kind, _server_tx),
+    ]
+    return [*_common(kind, _postgres.PostgresTx), *mine]
 
 
 def _common(kind: str, own: type[_tx.SqlTx]) -> Iterator[Mutant]:
     """Of what the SQL stores share, the part that this one does not say in its own way."""
+    said = {name for kind_ in own.__mro__[: own.__mro__.index(_tx.SqlTx)] for name in vars(kind_)}
     for mutant in python_mutants(kind, _tx):
-        if mutant.function.__qualname__.removeprefix("SqlTx.") not in vars(own):
+        if mutant.function.__qualname__.removeprefix("SqlTx.") not in said:
             yield mutant
 
 
@@ -183,9 +235,30 @@ def hunt(
     return Survivors(len(mutants), alive, killers)
 
 
+class Endless(Exception):
+    """A mutant went round in circles."""
+
+
+@contextmanager
+def _soon() -> Generator[None]:
+    """Raise :class:`Endless` after a while; a timer that ran before goes on."""
+
+    def over(*_: object) -> None:
+        raise Endless
+
+    before, (left, _) = signal.signal(signal.SIGALRM, over), signal.getitimer(signal.ITIMER_REAL)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, left)
+
+
 def _killed(probe: Probe, scene: Scene) -> str | None:
     try:
-        probe.play(scene)
+        with _soon():
+            probe.play(scene)
     except (Exception, pytest.fail.Exception) as error:
         if "syntax error" in str(error):
             raise

@@ -8,7 +8,8 @@ from typing import Any
 
 from tallystick import _acts as acts
 from tallystick._keys import scope_of
-from tallystick._places import KEPT, Neighbour, Neighbours
+from tallystick._places import KEPT, Adopt, Neighbour, Neighbours
+from tallystick._replay._records import ReadRecords, Record
 from tests.model._rigs import key_of
 from tests.mutation._scene import Scene
 from tests.mutation._tx import refused_lock, transaction
@@ -157,6 +158,37 @@ def the_oldest_places_go_first(s: Scene) -> None:
     assert [place["n"] for place in near.places] == [*numbers[1:], KEPT]
 
 
+def records_are_those_of_one_workflow(s: Scene) -> None:
+    """In the order in which they were asked for, each with what was around it."""
+    around, adopted = key_of("around").hex(), '{"n":2}'
+    s.do(s.a_claim("a", place='[{"n":1}]'), s.a_claim("d", workflow="v"))
+    s.do(s.a_claim("c", tool="mail", place=f'[{{"within":["{around}"]}},{{"n":1}}]'))
+    s.do(s.an_ask("b"))
+    s.do(s.a_settle("a"))
+    adopt = Adopt(key=s.key("c"), tenant=s.tenant, place=adopted, seen=[{"n": 1}], actor="me")
+    assert s.rig.stores[0].apply([adopt]).answers == [True]
+    names = {s.key(name): name for name in "abcd"}
+
+    def read(workflow: str = "w", **some: Any) -> list[Record]:
+        act = ReadRecords(scope=scope_of(s.tenant, workflow), **some)
+        return s.rig.stores[0].read(act)
+
+    def told(found: list[Record]) -> str:
+        return "".join(names[record.row.key] for record in found)
+
+    every = read()
+    assert (told(every), told(read("v")), read("u")) == ("acb", "d", [])
+    assert [r.seq for r in every] == sorted({r.seq for r in every})
+    assert [(r.row.status, r.within) for r in every] == [
+        ("succeeded", ()),
+        ("running", (key_of("around"),)),
+        ("pending", ()),
+    ]
+    assert told(read(limit=2)) == "ac"
+    assert told(read(after=every[0].seq)) == "cb"
+    assert told(read(after=every[0].seq, limit=1)) == "c"
+
+
 def who_adopts_writes_one_place(s: Scene) -> None:
     s.do(s.a_claim("a", place='[{"n":1}]'))
     s.do(s.a_claim("b", place='[{"n":1}]'))
@@ -197,6 +229,7 @@ EVERYWHERE: tuple[Play, ...] = (
     neighbours_are_those_of_one_workflow,
     a_place_is_added_to_what_was_seen,
     the_oldest_places_go_first,
+    records_are_those_of_one_workflow,
 )
 ON_SQL: tuple[Play, ...] = (
     a_twin_is_looked_for_in_one_workflow,

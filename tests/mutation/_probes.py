@@ -14,16 +14,27 @@ from tallystick import _points
 from tallystick import _rules as rules
 from tallystick._keys import halts_chain, scope_of
 from tallystick.errors import DamagedRecord, LedgerError
-from tallystick.stores._tx import Overtaken, SqlTx
+from tallystick.stores._budget_tx import Overtaken
+from tallystick.stores._tx import SqlTx
 from tests.model._rigs import key_of
+from tests.mutation._archive_probes import ON_SQL as ARCHIVE_PLAYS_ON_SQL
+from tests.mutation._archive_probes import PLAYS as ARCHIVE_PLAYS
 from tests.mutation._checkpoint_probes import PLAYS as CHECKPOINT_PLAYS
 from tests.mutation._place_probes import EVERYWHERE as PLACE_PLAYS
 from tests.mutation._place_probes import ON_POSTGRES, ON_SQL
+from tests.mutation._purse_probes import ON_POSTGRES as PURSE_PLAYS_ON_POSTGRES
+from tests.mutation._purse_probes import PLAYS as PURSE_PLAYS
+from tests.mutation._retention_probes import PLAYS as RETENTION_PLAYS
 from tests.mutation._scene import ARGS, BANG, BOOM, EDIT, HOUR, SHOWN, Scene, policy_of
 from tests.mutation._tx import refused_lock, transaction
+from tests.mutation._undo_probes import PLAYS as UNDO_PLAYS
+from tests.mutation._vault_probes import PLAYS as VAULT_PLAYS
 
-EVERYWHERE = ("memory", "sqlite", "postgres")
-SQL = ("sqlite", "postgres")
+EVERYWHERE = ("memory", "sqlite", "postgres", "mariadb")
+SQL = ("sqlite", "postgres", "mariadb")
+SERVERS = ("postgres", "mariadb")
+#: where whoever waits can be told, or could be
+TOLD = ("memory", "sqlite", "postgres")
 #: a moment within which two readings of the clock of one statement lie
 SOON = 5_000_000
 
@@ -830,6 +841,7 @@ def each_round_has_votes_of_its_own(s: Scene) -> None:
     s.do(s.a_decision("b", "bob"), told="ok")
     s.do(s.a_decision("b", "eve"), told="refused")
     nothing: dict[str, Any] = {"expires": 1, "quorum": 1, "facts": None, "actor": "x", "reason": ""}
+    nothing |= {"args": ARGS, "shown": SHOWN}
     s.do(acts.AskAgain(**s.place("nowhere"), epoch=1, status="expired", **nothing))
     s.sound()
 
@@ -1042,7 +1054,7 @@ def pages_follow_each_other(s: Scene) -> None:
     assert read(acts.Page(tenant=s.tenant, after=rest[-1][0])) == []
 
 
-@probe()
+@probe(*TOLD)
 def who_awaits_is_told(s: Scene) -> None:
     """A change of an awaited effect says so; what is over cannot be awaited."""
     s.all(s.a_claim("running"), s.an_ask("pending"), s.a_claim("beside"))
@@ -1076,7 +1088,7 @@ def who_awaits_is_told(s: Scene) -> None:
     assert s.touched(s.a_settle("x", epoch=9)) == []
 
 
-@probe(*SQL)
+@probe("sqlite", "postgres")
 def awaiting_twice_writes_once(s: Scene) -> None:
     s.do(s.a_claim("a"))
     with transaction(s.rig.stores[0]) as tx:
@@ -1100,7 +1112,7 @@ def a_change_needs_the_row_as_it_was_read(s: Scene) -> None:
     assert s.row("b").error is None
 
 
-@probe("postgres")
+@probe(*SERVERS)
 def who_reads_to_write_keeps_others_away(s: Scene) -> None:
     s.do(s.a_claim("a", 1))
     one, two = s.rig.stores
@@ -1128,7 +1140,7 @@ def a_beat_is_repeated(s: Scene) -> None:
         assert not tx.alive(None)
 
 
-@probe("postgres")
+@probe(*SERVERS)
 def a_worker_never_takes_itself_for_dead(s: Scene) -> None:
     """Even where its heartbeat is not to be found."""
     s.do(s.a_claim("mine"), s.a_claim("settled"))
@@ -1242,6 +1254,34 @@ def groups_keep_every_answer_in_its_place(s: Scene) -> None:
     assert s.row("a").args == ARGS
 
 
+# -- money -----------------------------------------------------------------------------------------
+
+for purse_play in PURSE_PLAYS:
+    probe()(purse_play)
+for purse_play in PURSE_PLAYS_ON_POSTGRES:
+    probe(*SERVERS)(purse_play)
+
+
+# -- retention and keys ----------------------------------------------------------------------------
+
+for retention_play in (*RETENTION_PLAYS, *VAULT_PLAYS):
+    probe()(retention_play)
+
+
+# -- archives --------------------------------------------------------------------------------------
+
+for archive_play in ARCHIVE_PLAYS:
+    probe()(archive_play)
+for archive_play in ARCHIVE_PLAYS_ON_SQL:
+    probe(*SQL)(archive_play)
+
+
+# -- the way back ----------------------------------------------------------------------------------
+
+for undo_play in UNDO_PLAYS:
+    probe()(undo_play)
+
+
 # -- checkpoints ----------------------------------------------------------------------------------
 
 for checkpoint_play in CHECKPOINT_PLAYS:
@@ -1250,6 +1290,6 @@ for checkpoint_play in CHECKPOINT_PLAYS:
 
 # -- places ----------------------------------------------------------------------------------------
 
-for place_plays, stores in ((PLACE_PLAYS, EVERYWHERE), (ON_SQL, SQL), (ON_POSTGRES, ("postgres",))):
+for place_plays, stores in ((PLACE_PLAYS, EVERYWHERE), (ON_SQL, SQL), (ON_POSTGRES, SERVERS)):
     for place_play in place_plays:
         probe(*stores)(place_play)

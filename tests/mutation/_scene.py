@@ -7,6 +7,7 @@ from typing import Any
 
 from tallystick import _acts as acts
 from tallystick import _rules as rules
+from tallystick._budgets import _acts as spending
 from tallystick._canonical import digest
 from tallystick._codec import encode
 from tallystick._keys import scope_of
@@ -14,7 +15,9 @@ from tallystick._model import Guarantee, Halt, Row, at
 from tallystick._places import Adopt
 from tallystick._policy import Approval, Policy, ProbeAnswer
 from tallystick._ports import AnyAct
+from tallystick._retention import Retain
 from tests.model import _spec
+from tests.model._purse import ACTS as PURSE_ACTS
 from tests.model._rigs import Rig, key_of, said
 
 HOUR = 1_000_000_000
@@ -177,6 +180,7 @@ class Scene:
         e = self.effect(name)
         facts = json.dumps({"digest": digest(2).hex(), "facts": encode(2)})
         said: dict[str, Any] = {"expires": HOUR, "quorum": 1, "facts": facts, "actor": "x"}
+        said |= {"args": ARGS, "shown": SHOWN}
         seen: dict[str, Any] = {"epoch": e.epoch, "status": e.status, "reason": "new"}
         return acts.AskAgain(**{**self.place(name), **seen, **said, **other})
 
@@ -221,17 +225,25 @@ class Scene:
         where: dict[str, Any] = {"tenant": self.tenant, "tool": None, "workflow": None, **scope}
         return acts.LiftHalt(**where, by="op", reason="go on")
 
+    def a_retention(self, *names: str, **other: Any) -> Retain:
+        """The payloads of some effects, whenever they came to their end."""
+        keys = tuple(self.key(name) for name in names)
+        said: dict[str, Any] = {"tenant": self.tenant, "before": 1 << 62, "by": "keeper"}
+        fields: dict[str, Any] = {**said, "keys": keys, **other}
+        return Retain(**fields)
+
     # -- doing --------------------------------------------------------------------------------
 
     def do(self, *group: AnyAct, told: str | bool | None = None) -> _spec.Answer:
         """Do it in both, at the holder's, and compare the answers and then what is there."""
-        holders = {getattr(act, "holder", None) for act in group}
+        holders = {getattr(getattr(act, "row", act), "holder", None) for act in group}
         slot = next((n for n, s in enumerate(self.rig.stores) if s.worker() in holders), 0)
         wanted = [self.model.apply(act) for act in group]
         applied = self.rig.stores[slot].apply(group)
         got = [said(act, answer) for act, answer in zip(group, applied.answers, strict=True)]
         assert got == wanted, group
         touched = {key for act in group if (key := _key(act)) is not None}
+        touched |= {key for act in group if isinstance(act, Retain) for key in act.keys}
         self.keys |= touched
         self.compare(self.keys if len(self.keys) <= FEW else touched)
         if told is not None:
@@ -333,7 +345,12 @@ class Scene:
 
 
 def _key(act: AnyAct) -> bytes | None:
-    return act.claim.key if isinstance(act, acts.Ask) else getattr(act, "key", None)
+    if isinstance(act, acts.Ask):
+        return act.claim.key
+    if isinstance(act, spending.Reserve):
+        begins = act.claim if act.claim is not None else act.start
+        return None if begins is None else begins.key
+    return None if isinstance(act, PURSE_ACTS) else getattr(act, "key", None)
 
 
 def policy_of(guarantee: str, *, asks_again: bool = False) -> Policy:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from tallystick.stores._mariadb_tx import MariaTx
 from tallystick.stores._postgres import PostgresTx
 from tallystick.stores._sqlite import SqliteTx
 from tallystick.stores._tx import SqlTx
@@ -24,7 +25,7 @@ _CLAUSES = (
 )
 #: words that end a condition
 _ENDS = {*_CLAUSES.split(), ",", ")"}
-_LOCK = " FOR UPDATE"
+_LOCK = re.compile(r" FOR UPDATE( OF \w+)?")
 _CONFLICT = re.compile(r"\s+ON CONFLICT \([\w, ]+\) DO (NOTHING|UPDATE SET .*)$", re.MULTILINE)
 
 
@@ -59,9 +60,9 @@ def cuts(sql: str) -> list[Cut]:
     """All the places where *sql* can be weakened."""
     tokens = [_Token(m.group(), m.start(), m.end()) for m in _WORD.finditer(sql)]
     found = {*_chains(tokens), *_lists(sql)}
-    at = sql.find(_LOCK)
-    if at >= 0:
-        found.add(Cut(at, at + len(_LOCK), ""))
+    lock = _LOCK.search(sql)
+    if lock is not None:
+        found.add(Cut(lock.start(), lock.end(), ""))
     found |= {Cut(m.start(), m.end(), "") for m in _CONFLICT.finditer(sql)}
     return sorted(c for c in found if sql[c.start : c.end].upper() != c.instead.strip().upper())
 
@@ -131,7 +132,7 @@ def _split(part: list[_Token], word: str) -> list[list[_Token]]:
 # -- statements as they are executed ---------------------------------------------------------------
 
 Rewrite = Callable[[str], str]
-_SET = re.compile(r"^(UPDATE tallystick_effect SET ).*?( WHERE key = )", re.DOTALL)
+_SET = re.compile(r"^(UPDATE tallystick_effect SET ).*?( WHERE `?key`? = )", re.DOTALL)
 
 
 def family(sql: str) -> str:
@@ -183,7 +184,7 @@ def _bare(sql: str) -> str:
 
 _NAMES = {
     _bare(text): name
-    for statements in (SqliteTx.statements, PostgresTx.statements)
+    for statements in (MariaTx.statements, SqliteTx.statements, PostgresTx.statements)
     for name, text in statements.items()
 }
 
@@ -197,13 +198,21 @@ def title(sql: str) -> str:
 @contextmanager
 def rewriting(rewrite: Rewrite) -> Generator[None]:
     """Everything that a transaction executes goes through *rewrite* first."""
-    plain = SqlTx.__init__
+    plain, plain_many = SqlTx.__init__, SqliteTx.__init__
 
     def init(self: SqlTx, execute: Any) -> None:
         plain(self, lambda sql, params: execute(rewrite(sql), params))
 
+    def init_many(self: SqliteTx, execute: Any, alive: Any, now: int, many: Any = None) -> None:
+        def bulk(sql: str, rows: Any) -> Any:
+            return many(rewrite(sql), rows)
+
+        plain_many(self, execute, alive, now, many and bulk)
+
     SqlTx.__init__ = init  # type: ignore[method-assign]
+    SqliteTx.__init__ = init_many  # type: ignore[method-assign]
     try:
         yield
     finally:
         SqlTx.__init__ = plain  # type: ignore[method-assign]
+        SqliteTx.__init__ = plain_many  # type: ignore[method-assign]

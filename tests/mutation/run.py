@@ -1,4 +1,4 @@
-"""All mutants of all stores: ``python -m tests.mutation.run [memory|sqlite|postgres]``."""
+"""All mutants of all stores: ``python -m tests.mutation.run [memory|sqlite|postgres|mariadb]``."""
 
 from __future__ import annotations
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +25,15 @@ from tallystick import (
     Status,
     current_effect,
 )
-from tallystick.errors import ApprovalDenied, ApprovalRequired, EffectCancelled, StoreError
+from tallystick.errors import (
+    ApprovalDenied,
+    ApprovalRequired,
+    BudgetExceeded,
+    EffectCancelled,
+    StoreError,
+)
+from tallystick.metering import Meter, ModelRequest
+from tallystick.prices import Overrides, Usage
 from tallystick.testing import Witness, crash
 
 ASKS = Policy(approval=True)
@@ -220,7 +230,150 @@ def _fails_once(c: Case) -> Any:
     return c.wired.call("charge", charge, args, workflow=c.name, policy=_RETRYING)
 
 
+# -- money -----------------------------------------------------------------------------------------
+
+BOOK = Overrides({"toy": {"input": "1000", "output": "1000"}})
+ASKED = ModelRequest(model="toy", input_bound=400, output_bound=600)
+
+
+def _purse(c: Case) -> None:
+    """A budget for one, of this case alone."""
+    c.desk.budget(c.name, tokens=1000, requests=1)
+
+
+def _purse_and(error: BaseException) -> Callable[[Case], None]:
+    def prepare(c: Case) -> None:
+        _purse(c)
+        c.raises = error
+
+    return prepare
+
+
+def _paid(c: Case) -> Any:
+    return c.call(policy=Policy(budgets=(c.name,)))
+
+
+def _figures(c: Case) -> list[tuple[Any, Any, Any]]:
+    """What is reserved, spent and unreconciled: requests, tokens."""
+    return [(x.reserved, x.spent, x.unreconciled) for x in c.desk.budget(c.name).lines()]
+
+
+def _one_request(c: Case) -> bool:
+    return _figures(c) == [(0, 1, 0), (0, 0, 0)]
+
+
+def _metered(c: Case) -> str:
+    call = Meter(c.wired, c.name, prices=BOOK).begin(ASKED)
+    c.witness.saw(c.name)
+    call.settle(Usage(input=300, output=500))
+    return DONE
+
+
+def _left(c: Case) -> str:
+    Meter(c.wired, c.name, prices=BOOK).begin(ASKED).leave(Usage(input=300), reason="gone")
+    return DONE
+
+
+def _by_hand(c: Case) -> str:
+    held = c.wired.budget(c.name).reserve(tokens=900, key="job")
+    c.witness.saw(c.name)
+    held.settle(tokens=800)
+    return DONE
+
+
+def _metered_right(c: Case, got: Any) -> bool:
+    """Charged once and wholly; what the wire did not let through is written when it does."""
+    return got == DONE and c.times == 1 and _eventually(c, [(0, 1, 0), (0, 800, 0)])
+
+
+def _eventually(c: Case, wanted: list[tuple[Any, Any, Any]]) -> bool:
+    """The word of a call that was paid is kept, and written down as soon as the ledger answers."""
+    for _ in range(100):
+        if _figures(c) == wanted:
+            return True
+        c.wired.recover()
+        time.sleep(0.02)
+    return False
+
+
+def _raised_limit(c: Case) -> Any:
+    return c.wired.budget(c.name).raise_limit(by="ann", requests=2, lasting=True)[0].limit
+
+
+def _asks_for_more(c: Case) -> str:
+    return _raised(lambda: c.call(policy=Policy(budgets=(c.name,))), BudgetExceeded)
+
+
+def _empty(c: Case) -> None:
+    c.desk.budget(c.name, requests=0, on_exceed="ask", raise_by=3)
+
+
+def _topped_up(c: Case) -> Any:
+    with suppress(BudgetExceeded):
+        c.call(c.desk, Policy(budgets=(c.name,)))
+    return [item.effect.key for item in c.desk.pending() if item.effect.workflow == _about(c)]
+
+
+def _about(c: Case) -> str:
+    return f"budget:{c.name}"
+
+
+def _empty_and_asked(c: Case) -> None:
+    _empty(c)
+    _topped_up(c)
+
+
 DEEDS: list[Deed] = [
+    Deed(
+        "a_call_that_a_budget_pays",
+        _purse,
+        _paid,
+        lambda c, got: got == DONE and _OK(c) and _one_request(c),
+    ),
+    Deed(
+        "a_refusal_that_a_budget_would_have_paid",
+        _purse_and(NotApplied("no")),
+        lambda c: _raised(lambda: _paid(c), NotApplied, EffectFailed),
+        lambda c, got: got == "NotApplied" and _figures(c) == [(0, 0, 0), (0, 0, 0)],
+    ),
+    Deed(
+        "an_unknown_outcome_that_a_budget_pays",
+        _purse_and(RuntimeError("broken")),
+        lambda c: _raised(lambda: _paid(c), EffectInDoubt),
+        lambda c, got: got == "EffectInDoubt" and _figures(c) == [(0, 0, 1), (0, 0, 0)],
+    ),
+    Deed("a_metered_call", _purse, _metered, _metered_right),
+    Deed(
+        "a_stream_that_was_left",
+        _purse,
+        _left,
+        lambda c, got: got == DONE and _eventually(c, [(0, 1, 0), (0, 300, 700)]),
+    ),
+    Deed(
+        "a_reservation_by_hand",
+        _purse,
+        _by_hand,
+        lambda c, got: (got == DONE, _figures(c)) == (True, [(0, 1, 0), (0, 800, 0)]),
+    ),
+    Deed("a_raise", _purse, _raised_limit, lambda c, got: got == 3),
+    Deed(
+        "other_terms",
+        _purse,
+        lambda c: c.wired.budget(c.name, requests=7).limit,
+        lambda c, got: got == c.desk.budget(c.name).limit == 7,
+    ),
+    Deed(
+        "a_request_for_more",
+        _empty,
+        _asks_for_more,
+        lambda c, got: got == "BudgetExceeded" and len(_topped_up(c)) == 1 and c.times == 0,
+    ),
+    Deed(
+        "a_top_up",
+        _empty_and_asked,
+        lambda c: c.wired.approve(_topped_up(c)[0], by="ann").status,
+        lambda c, got: got is Status.SUCCEEDED and c.desk.budget(c.name).limit == 3,
+    ),
     Deed("a_fresh_call", _nothing, Case.call, lambda c, got: got == DONE and _OK(c)),
     Deed(
         "an_awaited_call",

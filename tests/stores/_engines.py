@@ -22,7 +22,7 @@ NEXT = f"{int(HEAD) + 1:04}"
 TOMORROW = """
 revision, down_revision = "{next}", "{head}"
 def upgrade(op):
-    op.execute("CREATE TABLE tallystick_budget (id INTEGER)")
+    op.execute("CREATE TABLE tallystick_later (id INTEGER)")
     {then}
 """
 
@@ -57,6 +57,6 @@ def ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str = "") -> No
     folder = tmp_path / "versions"
     shutil.copytree(migrations.VERSIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
     text = TOMORROW.format(then=then, next=NEXT, head=HEAD)
-    (folder / f"{NEXT}_budgets.py").write_text(text)
+    (folder / f"{NEXT}_later.py").write_text(text)
     monkeypatch.setattr(migrations, "VERSIONS", folder)
     monkeypatch.setattr(_schema, "HEAD", NEXT)

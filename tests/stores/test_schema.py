@@ -31,7 +31,12 @@ def shape(inspector: Inspector, name: str) -> Any:
     """Everything that SQLAlchemy can read about a table, ready to be compared."""
     columns = [column | {"type": str(column["type"])} for column in inspector.get_columns(name)]
     key = inspector.get_pk_constraint(name)
-    return columns, key, sorted(inspector.get_indexes(name), key=str)
+    indexes = [
+        index
+        | {"dialect_options": {n: str(v) for n, v in index.get("dialect_options", {}).items()}}
+        for index in inspector.get_indexes(name)
+    ]
+    return columns, key, sorted(indexes, key=str)
 
 
 def test_migrations_and_models_describe_the_same_tables(engine: Engine) -> None:
@@ -125,7 +130,7 @@ def test_an_older_database_is_refused_or_brought_up_to_date(
     assert _schema.check(engine) == [behind]
     _schema.ensure(engine, create=True)
     assert _schema.current(engine) == NEXT
-    assert tables(engine) == {*OURS, "tallystick_budget"}
+    assert tables(engine) == {*OURS, "tallystick_later"}
 
 
 @pytest.mark.parametrize("create", [True, False])

@@ -10,9 +10,9 @@ from tallystick._acts import Ask, AskAgain, Found, History, Look, Notified
 from tallystick._canonical import digest
 from tallystick._changes import runs
 from tallystick._codec import encode
-from tallystick._flows import stops
-from tallystick._flows.call import Call, claim_of, micros
-from tallystick._model import Row, Status
+from tallystick._flows import redacting, stops
+from tallystick._flows.call import Call, claim_of, micros, shown_text
+from tallystick._model import Row, Status, at
 from tallystick._policy import Approval, in_seconds
 from tallystick._ports import Ports
 from tallystick.errors import AsyncTool, DamagedRecord
@@ -58,7 +58,8 @@ async def ask(p: Ports, call: Call, *, kind: str = "approval", note: str = "") -
 
 async def notify(p: Ports, row: Row, kind: str) -> None:
     """Tell the hooks of a request, and remember it once they all took it."""
-    if p.emit("approval_required", row, digest=row.shown.hex(), inbox=kind):
+    until = at(row.approval_until).isoformat() if row.approval_until else None
+    if p.emit("approval_required", row, digest=row.shown.hex(), inbox=kind, until=until):
         await p.do(Notified(key=row.key, kind=kind))
 
 
@@ -66,7 +67,8 @@ async def _facts(p: Ports, call: Call, approval: Approval) -> str | None:
     if approval.preconditions is None:
         return None
     facts = await p.ask(approval.preconditions, dict(call.args))
-    return json.dumps({"digest": digest(facts).hex(), "facts": encode(facts, where="facts")})
+    text = redacting.facts_text(encode(facts, where="facts"), call.redact)
+    return json.dumps({"digest": digest(facts).hex(), "facts": text})
 
 
 async def recheck(p: Ports, call: Call, row: Row) -> Found | None:
@@ -132,6 +134,8 @@ async def ask_again(
             facts=facts if facts is not None else await _facts(p, call, approval),
             actor=p.holder,
             reason=reason,
+            args=shown_text(call),
+            shown=call.identity.shown,
         )
     )
     if after is not None:

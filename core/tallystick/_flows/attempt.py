@@ -7,10 +7,12 @@ from contextlib import nullcontext, suppress
 from typing import Any, Literal, NamedTuple
 
 from tallystick import _points
-from tallystick._acts import Doubt, Look, Release, Settle
+from tallystick._acts import Doubt, Look, Release, Settle, Settled
+from tallystick._budgets._acts import SettleHeld
 from tallystick._classify import classify
 from tallystick._codec import encode
 from tallystick._context import CURRENT, CurrentEffect
+from tallystick._flows import redacting
 from tallystick._flows.call import Call, describe, summary
 from tallystick._model import Guarantee, Row, Status
 from tallystick._policy import Verdict
@@ -79,13 +81,15 @@ def current(call: Call, row: Row, args: dict[str, Any]) -> CurrentEffect:
         args=args,
         connection=call.connection,
         within=call.within | {row.key},
+        undoing=call.undo if call.undoing else None,
     )
 
 
 def success(call: Call, row: Row, value: Any) -> Settle:
     """Record *value*; one that cannot be stored is recorded as such, never as a failure."""
     try:
-        text: str | None = encode(value, annotation=_returns(call))
+        said = encode(value, annotation=_returns(call))
+        text = redacting.kept_text(said, call.redact)
     except LedgerError:
         text = None
     return Settle(
@@ -100,6 +104,17 @@ def success(call: Call, row: Row, value: Any) -> Settle:
     )
 
 
+def held(call: Call, act: Settle) -> Settle | SettleHeld:
+    """*act*, with what becomes of the effect's reservation where it has one."""
+    return act if call.held is None else SettleHeld(settle=act, lines=call.held)
+
+
+async def settle(p: Ports, call: Call, act: Settle) -> Settled:
+    """Record an outcome, and in the same transaction what becomes of the reservation."""
+    saying = held(call, act)
+    return await (p.settle(saying) if isinstance(saying, Settle) else p.do(saying))
+
+
 def _returns(call: Call) -> Any:
     return getattr(call.fn, "__annotations__", {}).get("return")
 
@@ -107,7 +122,7 @@ def _returns(call: Call) -> Any:
 async def _returned(p: Ports, call: Call, row: Row, value: Any) -> Outcome:
     with p.around("settle", row) if p.listening else _UNHEARD:
         try:
-            settled = await p.settle(success(call, row, value))
+            settled = await settle(p, call, success(call, row, value))
         except StoreError as error:
             raise call.error(
                 EffectInDoubt,
@@ -136,7 +151,7 @@ async def _raised(p: Ports, call: Call, row: Row, error: BaseException) -> Outco
     if verdict == "unknown" or row.result_note == UNSURE:  # "no" goes for this attempt only
         return await _unknown(p, call, row, error)
     note = "retryable" if verdict == "retryable" else None
-    settle = Settle(
+    failed = Settle(
         key=row.key,
         tenant=row.tenant,
         epoch=row.epoch,
@@ -146,10 +161,10 @@ async def _raised(p: Ports, call: Call, row: Row, error: BaseException) -> Outco
         error=describe(error, call),
     )
     if not isinstance(error, Exception):
-        p.post(settle)
+        p.post(held(call, failed))
         raise error
     with p.around("settle", row):
-        settled = await p.settle(settle)
+        settled = await settle(p, call, failed)
     if settled.how == "fenced":
         p.emit("fenced", row)
         return Outcome("again")

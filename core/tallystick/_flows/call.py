@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 from tallystick._acts import Claim, Found
 from tallystick._canonical import digest
-from tallystick._codec import decode, encode
+from tallystick._codec import decode
+from tallystick._context import Around
+from tallystick._flows import redacting
 from tallystick._keys import Identity, scope_of
 from tallystick._model import Guarantee, Row
-from tallystick._places import Place
+from tallystick._places import WITHIN, Place
 from tallystick._policy import Policy, Seconds, in_seconds
-from tallystick.errors import DamagedRecord, LedgerError
-
-REDACTED = "[redacted]"
-#: shorter ones are in every text, and no secrets
-_SECRET = 4
+from tallystick.errors import DamagedRecord, LedgerError, RunFinished
+from tallystick.redaction import Redact
+from tallystick.redaction._trees import Moved
 
 
 class Call(NamedTuple):
@@ -40,6 +40,16 @@ class Call(NamedTuple):
     place: Place | None = None
     #: twins up to this one were seen, and are other intents
     after: int = 0
+    #: what holds for everything in the workflow's scope
+    around: Around = Around()
+    #: the lines of budgets that the effect holds a reservation in
+    held: tuple[bytes, ...] | None = None
+    #: how it is undone, or which effect it undoes, as it is recorded
+    undo: str | None = None
+    #: whether it is part of undoing something
+    undoing: bool = False
+    #: what is left out of what is recorded
+    redact: Redact | None = None
 
     @property
     def hex(self) -> str:
@@ -78,6 +88,7 @@ def micros(duration: Seconds) -> int:
 
 def claim_of(call: Call, holder: str, status: str = "running", **asked: Any) -> Claim:
     """The claim that starts (or with ``status="pending"`` asks for) this call."""
+    refuse_closed(call)
     policy = call.policy
     lifetime = None
     if policy.guarantee is Guarantee.IDEMPOTENT:
@@ -106,17 +117,36 @@ def claim_of(call: Call, holder: str, status: str = "running", **asked: Any) -> 
         quiet,
         lifetime,
         after=call.after,
-        place=f"[{call.place.text}]" if call.place is not None else None,
+        place=_place_of(call),
+        undo=call.undo,
+        undoing=call.undoing,
         **asked,
     )
 
 
+def _place_of(call: Call) -> str | None:
+    """What is stored of where a call stands, and inside of which effects it is made."""
+    keys = sorted(key.hex() for key in call.within)
+    texts = [json.dumps({WITHIN: keys})] if keys else []
+    if call.place is not None:
+        texts.append(call.place.text)
+    return f"[{','.join(texts)}]" if texts else None
+
+
+def refuse_closed(call: Call) -> None:
+    """Where a run has its outcome nothing begins, apart from what changes nothing."""
+    if call.around.closed and call.policy.guarantee is not Guarantee.READ_ONLY:
+        raise call.error(
+            RunFinished,
+            f"{call.tool} was not done while the run {call.workflow} was open, and it has its "
+            "outcome: what is recorded replays, and nothing begins. Begin a run with another id",
+            status="succeeded",
+        )
+
+
 def shown_text(call: Call) -> str:
     """The arguments as they are recorded and shown: encoded, the secret ones left out."""
-    if not call.policy.redact:
-        return encode(call.args, where="args")
-    hidden = {n: REDACTED if n in call.policy.redact else v for n, v in call.args.items()}
-    return encode(hidden, where="args")
+    return redacting.shown_text(call.args, call.redact)
 
 
 def recorded_args(call: Call, row: Row) -> dict[str, Any]:
@@ -128,19 +158,35 @@ def recorded_args(call: Call, row: Row) -> dict[str, Any]:
     """
     if row.edited is None and row.shown == call.identity.shown:
         return call.args
-    text = row.edited if row.edited is not None else row.args
-    recorded = cast("dict[str, Any]", decode(text))
-    for name in call.policy.redact:
-        if recorded.get(name) == REDACTED and name in call.args:
-            recorded[name] = call.args[name]
-    unknowable = set(call.policy.redact).intersection(call.policy.volatile)
-    if row.edited is None and not unknowable and digest(recorded) != row.shown:
+    recorded = cast("dict[str, Any]", decode(row.args))
+    real = recorded if call.redact is None else redacting.given_back(recorded, call.args)
+    if row.edited is not None:
+        return _edited_args(call, row.edited, recorded, real)
+    unknowable = [n for n in call.policy.volatile if real.get(n) is not recorded.get(n)]
+    if not unknowable and digest(real) != row.shown:
         raise call.error(
             DamagedRecord,
             f"the recorded arguments of {call.hex[:12]} do not match their digest; nothing was "
             "run; `tallystick verify` shows what else is damaged",
         )
-    return recorded
+    return real
+
+
+def _edited_args(
+    call: Call, text: str, recorded: dict[str, Any], real: dict[str, Any]
+) -> dict[str, Any]:
+    """What an approver put there, with the values that the approver never saw."""
+    edited = cast("dict[str, Any]", decode(text))
+    if call.redact is None:
+        return edited
+    try:
+        return redacting.as_edited(edited, recorded, real)
+    except Moved:
+        raise call.error(
+            DamagedRecord,
+            f"what was approved of {call.hex[:12]} is no longer where it was redacted; nothing was "
+            "run; cancel it and ask again",
+        ) from None
 
 
 def describe(error: BaseException, call: Call) -> str:
@@ -172,28 +218,8 @@ def summary(error: BaseException, call: Call) -> str:
 
 
 def hushed(text: str, call: Call) -> str:
-    """*text* without the values of redacted arguments, which tools like to quote in errors."""
-    if not call.policy.redact:
-        return text
-    values = [call.args[name] for name in call.policy.redact if name in call.args]
-    said = {form for leaf in _leaves(values) for form in (str(leaf), repr(leaf)[1:-1])}
-    for form in sorted(said, key=len, reverse=True):
-        if len(form) >= _SECRET:
-            text = text.replace(form, REDACTED)
-    return text
-
-
-def _leaves(value: Any) -> Generator[Any]:
-    given: Any = value
-    if isinstance(value, Mapping):
-        parts: list[Any] = [*given.keys(), *given.values()]
-    elif isinstance(value, list | tuple | set | frozenset):
-        parts = [*given]
-    else:
-        yield value
-        return
-    for part in parts:
-        yield from _leaves(part)
+    """*text* without what the policy and the ledger leave out."""
+    return redacting.hushed(text, call.args, call.redact)
 
 
 def seen(found: Found) -> Row:

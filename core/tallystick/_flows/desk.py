@@ -7,8 +7,9 @@ import re
 from typing import Any, NoReturn
 
 from tallystick import _acts as acts
+from tallystick._budgets._topups import RAISE, check_edit
 from tallystick._codec import encode
-from tallystick._flows import approvals
+from tallystick._flows import approvals, redacting
 from tallystick._keys import check_name
 from tallystick._model import Effect, Halt, Status, at
 from tallystick._ports import Ports
@@ -20,8 +21,10 @@ from tallystick.errors import (
     NotSerializable,
     UnknownEffect,
 )
+from tallystick.redaction import Redaction
 
 _HEX = re.compile(r"[0-9a-f]{1,64}\Z")
+_NOTHING = Redaction(detect=False)
 
 
 class _Unset:
@@ -78,18 +81,19 @@ async def decide(
     reason: str = "",
     args: dict[str, Any] | None = None,
     digest: str | None = None,
+    redaction: Redaction = _NOTHING,
 ) -> Effect:
     """Record one person's decision; DecisionRefused when it comes too late or is about others."""
     check_name(by, "by")
     effect = await get(p, tenant, key)
-    text, args_digest = _edits(effect, args)
+    text, args_digest = _edits(effect, args, redaction)
     decided = await p.do(
         acts.Decide(
             key=bytes.fromhex(effect.key),
             tenant=tenant,
             approve=approve,
             by=by,
-            reason=reason,
+            reason=redacting.spoken(reason, redaction, effect.tool),
             args=text,
             args_digest=args_digest,
             shown=_digest(digest),
@@ -109,15 +113,21 @@ def _digest(text: str | None) -> bytes | None:
         ) from None
 
 
-def _edits(effect: Effect, args: dict[str, Any] | None) -> tuple[str | None, bytes | None]:
+def _edits(
+    effect: Effect, args: dict[str, Any] | None, redaction: Redaction
+) -> tuple[str | None, bytes | None]:
     if args is None:
         return None, None
+    if effect.tool == RAISE:
+        check_edit(effect.args, args)
     unknown = set(args) - set(effect.args)
     if unknown:
         names = ", ".join(effect.args) or "none"
         raise InvalidCall(
             f"edited arguments must be among {names}; got {', '.join(map(str, args))}"
         )
+    redacting.refuse_moved(effect, args)
+    redacting.refuse_secrets(effect.tool, args, redaction)
     return approvals.edited({**effect.args, **args})
 
 
@@ -141,6 +151,7 @@ async def resolve(
     succeeded: Any = UNSET,
     failed: Any = UNSET,
     reason: str = "",
+    redaction: Redaction = _NOTHING,
 ) -> Effect:
     """Say what became of an effect in doubt: it happened, with its result, or it did not."""
     check_name(by, "by")
@@ -150,9 +161,14 @@ async def resolve(
     outcome: dict[str, Any] = {"to": Status.FAILED.value, "note": "retryable"}
     if succeeded is not UNSET:
         try:
-            text = encode(succeeded)
+            said = encode(succeeded)
         except LedgerError as error:
             raise NotSerializable(f"the result cannot be stored: {error}") from error
+        text = redacting.kept_text(said, redaction.of(effect.tool))
+        if text is None:
+            raise NotSerializable(
+                "the result cannot be stored: what is left of it when it is redacted is of no kind"
+            )
         result_digest = hashlib.sha256(text.encode()).digest()
         outcome = {"to": Status.SUCCEEDED.value, "result": text, "result_digest": result_digest}
     else:
@@ -162,7 +178,7 @@ async def resolve(
             key=bytes.fromhex(effect.key),
             tenant=tenant,
             by=by,
-            reason=reason,
+            reason=redacting.spoken(reason, redaction, effect.tool),
             kind="person",
             **outcome,
         )
@@ -170,11 +186,20 @@ async def resolve(
     return _decided(p, decided, effect, "resolved")
 
 
-async def cancel(p: Ports, tenant: str, key: str, *, by: str, reason: str = "") -> Effect:
+async def cancel(
+    p: Ports,
+    tenant: str,
+    key: str,
+    *,
+    by: str,
+    reason: str = "",
+    redaction: Redaction = _NOTHING,
+) -> Effect:
     """Withdraw an effect that is pending, approved or in doubt."""
     check_name(by, "by")
     effect = await get(p, tenant, key)
-    act = acts.Cancel(key=bytes.fromhex(effect.key), tenant=tenant, by=by, reason=reason)
+    said = redacting.spoken(reason, redaction, effect.tool)
+    act = acts.Cancel(key=bytes.fromhex(effect.key), tenant=tenant, by=by, reason=said)
     return _decided(p, await p.do(act), effect, "cancelled")
 
 

@@ -12,17 +12,25 @@ from functools import partial
 from typing import Any
 
 from tallystick import _rules as rules
-from tallystick._acts import Doubt, Found, Lapse, Look, Settle, Start
-from tallystick._flows import approvals, placing, probing, stops
-from tallystick._flows.attempt import Outcome, attempt
-from tallystick._flows.call import Call, claim_of, describe, recorded_args, seen, summary
+from tallystick._acts import Claim, Doubt, Found, Lapse, Look, Settle, Start
+from tallystick._flows import approvals, budgets, imaging, placing, probing, stops
+from tallystick._flows.attempt import Outcome, attempt, settle
+from tallystick._flows.call import (
+    Call,
+    claim_of,
+    describe,
+    recorded_args,
+    refuse_closed,
+    seen,
+    summary,
+)
 from tallystick._model import Guarantee, Row, Status
 from tallystick._policy import in_seconds
 from tallystick._ports import Ports
 from tallystick._rules import Step
 from tallystick.errors import CalledFromItself, EffectInDoubt, StoreBusy
 
-#: how often a claim may meet a rival's uncommitted insert before something is wrong
+#: how often a claim or a start may lose against what is not seen before something is wrong
 _RIVALS = 200
 #: how often it is claimed again without a pause
 _AT_ONCE = 3
@@ -64,7 +72,7 @@ async def ask(p: Ports, call: Call) -> Row | None:
     return await Walk(p, call).ask()
 
 
-async def until_ours(p: Ports, call: Call) -> tuple[Step, Row]:
+async def until_ours(p: Ports, call: Call) -> tuple[Step, Row, Call]:
     """For a claim by hand: walk until the effect is the caller's, or its result is there."""
     refuse_itself(call)
     walk = Walk(p, call)
@@ -72,7 +80,7 @@ async def until_ours(p: Ports, call: Call) -> tuple[Step, Row]:
     while True:
         step = rules.next_step(found, call.identity.digest, call.policy)
         if step in (Step.RUN, Step.REPLAY):
-            return step, seen(found)
+            return step, seen(found), walk.call
         found = await walk.take(step, found)
 
 
@@ -81,7 +89,7 @@ async def settle_by_hand(p: Ports, call: Call, act: Settle | Doubt) -> None:
     if isinstance(act, Doubt):
         await p.do(act)
         return
-    settled = await p.settle(act)
+    settled = await settle(p, call, act)
     if settled.how == "fenced":
         raise call.error(
             EffectInDoubt,
@@ -109,7 +117,7 @@ class Walk:
         if call.placed:
             return await self._open_placed()
         known = p.local or p.remembers(call.identity.key)
-        if known or call.policy.approval is not False:
+        if known or call.around.closed or imaging.wanted(call) or call.policy.approval is not False:
             found = await self.look()
             if found.row is not None:
                 return found
@@ -121,6 +129,7 @@ class Walk:
         """Claim where nothing has to be asked first; what was there before is looked at."""
         place = self.call.place
         careful = self.call.policy.on_suspect != "run" or (place is not None and place.questions)
+        careful = careful or self.call.around.closed or imaging.wanted(self.call)
         if self.call.policy.approval is False and not careful:
             found = await self.claim()
             if found.fresh or (found.row is None and found.twin is None):
@@ -175,11 +184,22 @@ class Walk:
 
     async def claim(self) -> Found:
         """Try to become the one who performs it."""
+        self.call = await imaging.imaged(self.p, self.call)
         act = claim_of(self.call, self.p.holder)
         if not self.p.listening:
-            return await self.p.claim(act)
+            return await self._claimed(act)
         with self.p.around("claim", rules.fresh_row(act, 0), call_id=self.call.call_id):
-            return await self.p.claim(act)
+            return await self._claimed(act)
+
+    async def _claimed(self, act: Claim) -> Found:
+        found, held = await budgets.begin(self.p, self.call, act)
+        self._hold(held)
+        return found
+
+    def _hold(self, lines: tuple[bytes, ...] | None) -> None:
+        """Remember which lines of budgets pay for the attempt."""
+        if lines != self.call.held:
+            self.call = self.call._replace(held=lines)
 
     async def look(self) -> Found:
         """Read the effect as it is now."""
@@ -270,7 +290,8 @@ class Walk:
         self._rivals += 1
         if self._rivals > _RIVALS:
             raise StoreBusy(
-                f"another transaction holds {self.call.hex[:12]} uncommitted; try later"
+                f"{self.call.hex[:12]} can neither be begun nor seen in other hands: another "
+                f"transaction holds it uncommitted; try later"
             )
         if self._rivals > _AT_ONCE:
             await self.p.pause(min(0.001 * self._rivals, 0.1))
@@ -278,6 +299,14 @@ class Walk:
     async def _again(self, found: Found) -> Found:
         await self.give_way()
         return await (self._resolve() if self.call.placed else self.claim())
+
+    async def _stale(self, found: Found) -> Found:
+        await self.give_way()
+        await budgets.learn(self.p, self.call.tenant)
+        if self.call.placed:
+            return await self._resolve()
+        looked = await self.look()
+        return looked if looked.row is not None else await self.claim()
 
     async def _halted(self, found: Found) -> Found:
         self._tell("halted", found)
@@ -314,10 +343,13 @@ class Walk:
 
     async def _start(self, found: Found) -> Found:
         row = seen(found)
+        args = stops.restored(self.call, row)
         if row.status in (Status.APPROVED, Status.FAILED):  # a retry is bound to the same facts
             asked = await approvals.recheck(self.p, self.call, row)
             if asked is not None:
                 return asked
+            self.call = await imaging.imaged(self.p, self.call)
+        refuse_closed(self.call)
         act = Start(
             key=row.key,
             tenant=row.tenant,
@@ -328,10 +360,16 @@ class Walk:
             holder=self.p.holder,
             actor=self.p.holder,
             reason=REASONS.get(row.status, "again"),
+            undoing=self.call.undoing,
+            undo=imaging.news_of(self.call, row),
+            args=args,
         )
-        started = await self.p.do(act)
+        started, held = await budgets.begin(self.p, self.call, act)
+        self._hold(held)
         if started.fresh and started.row is not None:
             self.p.emit("started", started.row, was=row.status)
+        elif started.row is not None and started.row.epoch == row.epoch:
+            await self.give_way()  # refused, and nobody else has begun it: what refused it may end
         return started
 
     def _patience(self) -> float:
@@ -399,6 +437,9 @@ class Walk:
 
     async def _cancelled(self, found: Found) -> Found:
         raise stops.cancelled(self.call, seen(found))
+
+    async def _undone(self, found: Found) -> Found:
+        raise stops.undone(self.call, seen(found))
 
 
 REASONS = {

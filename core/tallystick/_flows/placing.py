@@ -38,9 +38,9 @@ async def resolve(p: Ports, call: Call) -> Placed:
         if verdict.same is None and others and call.policy.on_suspect == "replay":
             verdict = Verdict(same=others[-1], known=True)
         if verdict.same is None:
-            own = _own(call, place, verdict.occurrence, others[-1].seq if others else 0)
-            unclear = verdict.unclear or await _doubts(p, own, place, seen=bool(others))
-            return Placed(own, unclear=unclear)
+            mine = own(call, place, verdict.occurrence, others[-1].seq if others else 0)
+            unclear = verdict.unclear or await _doubts(p, mine, place, seen=bool(others))
+            return Placed(mine, unclear=unclear)
         key = verdict.same.key
         if not verdict.known:
             seen = verdict.same.places
@@ -61,7 +61,7 @@ async def _doubts(p: Ports, call: Call, place: Place, *, seen: bool) -> str:
     return await place.doubts(p, call) if wary else ""
 
 
-def _own(call: Call, place: Place, occurrence: int, after: int) -> Call:
+def own(call: Call, place: Place, occurrence: int, after: int) -> Call:
     """*call* under the key that it has as the *occurrence*-th of its kind."""
     identity = identify(
         tenant=call.tenant,

@@ -9,7 +9,8 @@ from tallystick import _rules as rules
 from tallystick._acts import Found, Observe, Resolve
 from tallystick._codec import encode
 from tallystick._context import CurrentEffect
-from tallystick._flows.call import Call, recorded_args, summary
+from tallystick._flows import redacting
+from tallystick._flows.call import Call, hushed, recorded_args, summary
 from tallystick._model import Row, Status
 from tallystick._policy import ProbeAnswer
 from tallystick._ports import Ports
@@ -40,7 +41,8 @@ async def probe(p: Ports, call: Call, found: Found, row: Row, patience: float) -
     elif answer.verdict == "not_happened":
         await _resolve(p, row, "it did not happen", to=Status.FAILED.value, note="retryable")
     elif answer.verdict == "conflict":
-        detail = {"reason": answer.detail or "more than one trace was found"}
+        reason = hushed(answer.detail, call) or "more than one trace was found"
+        detail = {"reason": reason}
         await p.do(
             Observe(
                 key=row.key,
@@ -81,7 +83,7 @@ async def _ask(p: Ports, call: Call, row: Row) -> ProbeAnswer:
 
 async def _happened(p: Ports, call: Call, row: Row, result: Any) -> None:
     try:
-        text: str | None = encode(result, annotation=None)
+        text = redacting.kept_text(encode(result, annotation=None), call.redact)
     except LedgerError:
         text = None
     digest = None if text is None else hashlib.sha256(text.encode()).digest()

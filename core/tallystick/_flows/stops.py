@@ -10,16 +10,19 @@ from typing import Any
 from tallystick._acts import Halts
 from tallystick._changes import runs
 from tallystick._codec import decode
-from tallystick._flows.call import Call
+from tallystick._flows.call import Call, shown_text
 from tallystick._model import Row
 from tallystick._ports import Ports
+from tallystick._rules import dropped_at
 from tallystick.errors import (
     ApprovalDenied,
     ApprovalExpired,
     ApprovalRequired,
     ArgumentsChanged,
+    ArgumentsDropped,
     DamagedRecord,
     EffectCancelled,
+    EffectCompensated,
     EffectFailed,
     EffectInDoubt,
     Halted,
@@ -40,7 +43,11 @@ def replay(call: Call, row: Row) -> Any:
             "data, dataclasses or pydantic models to have results replayed",
         )
     if row.result is None:
-        raise call.error(ResultNotStored, f"the result of {key} was dropped by retention")
+        raise call.error(
+            ResultNotStored,
+            f"{call.tool} succeeded in {row.workflow}, and its result was dropped by retention; "
+            f"it is not run again. `tallystick show {key}` has what is left",
+        )
     if hashlib.sha256(row.result.encode()).digest() != row.result_digest:
         raise call.error(
             DamagedRecord,
@@ -73,12 +80,12 @@ def _hint(call: Call) -> Any:
 def failed(call: Call, row: Row) -> EffectFailed:
     """The recorded failure."""
     said = json.loads(row.error or "{}")
+    words = said.get("message", "") if dropped_at(row) is None else "(dropped by retention)"
     error: EffectFailed = call.error(
         EffectFailed,
-        f"{call.tool} failed before and did not happen: {said.get('type', 'unknown')}: "
-        f"{said.get('message', '')}",
+        f"{call.tool} failed before and did not happen: {said.get('type', 'unknown')}: {words}",
         error_type=said.get("type", ""),
-        error_message=said.get("message", ""),
+        error_message=words,
         error_traceback=said.get("traceback", ""),
     )
     return error
@@ -99,6 +106,25 @@ def in_doubt(call: Call, row: Row, why: str = "", *, repeatable: bool = False) -
         f"{call.tool} in {row.workflow} may or may not have happened ({reason}); {ahead}",
     )
     return error
+
+
+def restored(call: Call, row: Row) -> str | None:
+    """
+    The arguments to record again for an effect that lost them; ``None`` where they are there.
+
+    Nothing runs in the place of recorded arguments that this call does not have.
+    """
+    if dropped_at(row) is None:
+        return None
+    if row.shown != call.identity.shown:
+        error: ArgumentsDropped = call.error(
+            ArgumentsDropped,
+            f"{call.tool} in {row.workflow} did not happen and could be tried again, but what was "
+            "recorded to run was dropped by retention, and this call has other volatile "
+            "arguments; nothing was run: give the new intent another identity",
+        )
+        raise error
+    return shown_text(call)
 
 
 def changed(call: Call, row: Row) -> ArgumentsChanged:
@@ -157,6 +183,18 @@ def cancelled(call: Call, row: Row) -> EffectCancelled:
     return error
 
 
+def undone(call: Call, row: Row) -> EffectCompensated:
+    """It happened, and was taken back, or is about to be."""
+    error: EffectCompensated = call.error(
+        EffectCompensated,
+        f"{call.tool} in {row.workflow} is {row.status.replace('_', ' ')}: it happened and its "
+        f"result no longer holds; it is not run again under the key {call.hex[:12]}. Give the new "
+        "intent another identity (a call id, an occurrence, or another workflow)",
+        status=row.status,
+    )
+    return error
+
+
 def still_running(call: Call, row: Row) -> StillRunning:
     """Its holder is alive and takes long."""
     error: StillRunning = call.error(
@@ -173,14 +211,19 @@ async def halted(p: Ports, call: Call) -> Halted:
     halts = [
         h
         for h in await p.read(Halts(tenant=call.tenant))
-        if h.tool in (None, call.tool) and h.workflow in (None, call.workflow)
+        if h.tool in (None, call.tool)
+        and h.workflow in (None, call.workflow)
+        and not (h.mode == "contain" and call.undoing)
     ]
     by = halts[0].by if halts else ""
     reason = halts[0].reason if halts else "lifted meanwhile; call again"
+    contained = bool(halts) and all(h.mode == "contain" for h in halts)
+    verb = f"compensate {call.workflow}" if contained else "unhalt"
+    ahead = "goes on with that" if contained else "allows it again"
     error: Halted = call.error(
         Halted,
         f"{call.tool} may not start: halted by {by or 'somebody'} ({reason}); "
-        "`tallystick unhalt` allows it again",
+        f"`tallystick {verb}` {ahead}",
         by=by,
         reason=reason,
     )

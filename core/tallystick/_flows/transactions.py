@@ -11,13 +11,16 @@ from typing import Any
 
 from tallystick import _points
 from tallystick import _rules as rules
-from tallystick._acts import Found, Look, Start
+from tallystick._acts import Claim, Found, Look, Settle, Start
+from tallystick._budgets._acts import Alert, Reserve
+from tallystick._budgets._rules import Refusal
 from tallystick._classify import classify
 from tallystick._context import CURRENT, CurrentEffect
-from tallystick._flows import approvals, stops
-from tallystick._flows.attempt import success
-from tallystick._flows.call import Call, claim_of, recorded_args, seen
+from tallystick._flows import approvals, budgets, stops
+from tallystick._flows.attempt import held, success
+from tallystick._flows.call import Call, claim_of, recorded_args, refuse_closed, seen
 from tallystick._flows.effects import REASONS, Walk, refuse_itself
+from tallystick._flows.imaging import imaged, news_of
 from tallystick._model import Row, Status
 from tallystick._ports import Lent, Ports
 from tallystick._rules import Step
@@ -53,12 +56,15 @@ async def transact(p: Ports, call: Call) -> Any:
                 step, found = await attempt.enter(lent)
                 if step in _OURS:
                     await attempt.run(lent, seen(found))
+        except _NoRoom as no:  # nothing is asked while SQLite's only write lock is held
+            raise await budgets.refused(p, walk.call, no.refusal, asks=no.asks) from None
         except Exception as error:  # noqa: BLE001 - it was rolled back; the policy decides
             if attempt.settled is not None:
                 return await attempt.committed_anyway(error)
             await _retry_or(p, call, error, tries)
             continue
         if attempt.settled is not None:
+            await attempt.announce()
             return attempt.value
         if step is Step.REPLAY:
             p.emit("replayed", seen(found))
@@ -71,6 +77,15 @@ async def transact(p: Ports, call: Call) -> Any:
     )
 
 
+class _NoRoom(Exception):
+    """A budget does not pay; what follows is done when the transaction is over."""
+
+    def __init__(self, refusal: Refusal, *, asks: bool) -> None:
+        super().__init__()
+        self.refusal = refusal
+        self.asks = asks
+
+
 class _Attempt:
     """One pass through one transaction."""
 
@@ -81,6 +96,7 @@ class _Attempt:
         #: the row that was settled in the transaction; it counts once that is committed
         self.settled: Row | None = None
         self._news: approvals.News | None = None
+        self._alerts: tuple[Alert, ...] = ()
         self._nonce = call.nonce + tries.to_bytes(4, "big")
 
     async def enter(self, lent: Lent) -> tuple[Step, Found]:
@@ -90,7 +106,8 @@ class _Attempt:
         if found.row is None:
             if call.policy.approval is not False and await approvals.required(p, call):
                 return Step.DECISION, found
-            found = await lent.claim(claim_of(call._replace(nonce=self._nonce), p.holder))
+            call = self.call = await imaged(p, call)
+            found = await self._begun(lent, claim_of(call._replace(nonce=self._nonce), p.holder))
         step = rules.next_step(found, call.identity.digest, call.policy)
         if step is not Step.START:
             return step, found
@@ -99,10 +116,36 @@ class _Attempt:
             self._news = await approvals.changed(p, call, row)
             if self._news is not None:
                 return Step.DECISION, found
-        started = await lent.do(self._start(row))
+            call = self.call = await imaged(p, call)
+        started = await self._begun(lent, self._start(row))
         return rules.next_step(started, call.identity.digest, call.policy), started
 
+    async def _begun(self, lent: Lent, act: Claim | Start) -> Found:
+        doing = await budgets.paid(self.p, self.call, act)
+        if isinstance(doing, Reserve):
+            return await self._reserved(lent, doing)
+        return await (lent.claim(doing) if isinstance(doing, Claim) else lent.do(doing))
+
+    async def _reserved(self, lent: Lent, act: Reserve) -> Found:
+        reserved = await lent.do(act)
+        if reserved.refusal is not None:
+            raise _NoRoom(reserved.refusal, asks=not lent.exclusive)
+        found, held = budgets.taken(self.p, act, reserved)
+        self._alerts = reserved.alerts
+        self.call = self.call._replace(held=held)
+        return found
+
+    async def announce(self) -> None:
+        """
+        Tell of thresholds that were passed, after our own commit.
+
+        Before somebody else's nothing is certain, so the keeper tells of them when it is.
+        """
+        if self.call.connection is None:
+            await budgets.announce(self.p, self._alerts)
+
     def _start(self, row: Row) -> Start:
+        refuse_closed(self.call)
         return Start(
             key=row.key,
             tenant=row.tenant,
@@ -113,6 +156,9 @@ class _Attempt:
             holder=self.p.holder,
             actor=self.p.holder,
             reason=REASONS.get(row.status, "again"),
+            undoing=self.call.undoing,
+            undo=news_of(self.call, row),
+            args=stops.restored(self.call, row),
         )
 
     async def elsewhere(self, walk: Walk, step: Step, found: Found, *, exclusive: bool) -> None:
@@ -127,6 +173,8 @@ class _Attempt:
             await approvals.ask_again(p, call, seen(found), reason, facts=facts)
         elif call.placed and step in (Step.SUSPECT, Step.AGAIN):
             return  # a call beside this one was faster: the next pass sees it
+        elif step is Step.STALE:
+            await budgets.learn(p, call.tenant)
         elif step is Step.DECISION and found.row is None:
             found = await approvals.ask(p, call)
             if rules.next_step(found, call.identity.digest, call.policy) is Step.DECISION:
@@ -151,6 +199,7 @@ class _Attempt:
             args=args,
             connection=lent.connection,
             within=call.within | {row.key},
+            undoing=call.undo if call.undoing else None,
         )
         token = CURRENT.set(current)
         try:
@@ -162,7 +211,8 @@ class _Attempt:
                     _points.reach("tool.after")
         finally:
             CURRENT.reset(token)
-        await lent.settle(success(call, row, self.value))
+        done = held(call, success(call, row, self.value))
+        await (lent.settle(done) if isinstance(done, Settle) else lent.do(done))
         self.settled = row
 
     async def committed_anyway(self, error: Exception) -> Any:

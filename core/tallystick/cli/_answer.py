@@ -11,7 +11,13 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from tallystick.cli._plain import document, visible
-from tallystick.errors import InvalidCall, LedgerError, StoreCorrupt, StoreError
+from tallystick.errors import (
+    InvalidCall,
+    LedgerError,
+    StoreCorrupt,
+    StoreError,
+    UnknownBudget,
+)
 
 #: wide enough that nothing is cut where nobody looks at the width
 _ENDLESS = 100_000
@@ -64,7 +70,7 @@ def code_of(error: LedgerError) -> int:
     """2 where the question was wrong, 1 where the answer is no."""
     if isinstance(error, StoreCorrupt):
         return NO
-    return USAGE if isinstance(error, InvalidCall | StoreError) else NO
+    return USAGE if isinstance(error, InvalidCall | StoreError | UnknownBudget) else NO
 
 
 @contextmanager

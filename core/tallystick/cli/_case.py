@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import text
 
+from tallystick.stores._revision import MARIADB
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
@@ -31,6 +33,11 @@ class Case:
     tenant: str
     db: Connection
     path: Path | None
+
+    @property
+    def maria(self) -> bool:
+        """Whether MariaDB or MySQL answers."""
+        return self.db.dialect.name in MARIADB
 
     def one(self, query: str) -> Any:
         """The first value of the first row."""

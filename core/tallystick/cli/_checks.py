@@ -6,18 +6,23 @@ import socket
 from collections.abc import Iterator
 
 from tallystick.cli._case import Case, Check, Examination
-from tallystick.cli._database import FILE, SERVER, durable, tables
+from tallystick.cli._database import FILE, MARIA, SERVER, durable, tables
 from tallystick.cli._plain import moment
 from tallystick.cli._target import engine_for, file_of
 from tallystick.stores import _schema
 
 #: beyond this many effects the doctor leaves the reading of each one to `tallystick verify`
 _MANY = 100_000
+#: microseconds since 1970 by the database's clock
+_SQLITE_NOW = "SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
+_POSTGRES_NOW = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
+_MARIADB_NOW = "SELECT timestampdiff(MICROSECOND, '1970-01-01', utc_timestamp(6))"
 _KINDS = {
     "approval": "to approve",
     "in_doubt": "in doubt",
     "conflict": "in conflict",
     "suspect": "suspected to be repeated",
+    "budget": "to raise a budget",
 }
 
 
@@ -27,7 +32,7 @@ def examine(url: str, tenant: str) -> Iterator[Check]:
     try:
         with engine.connect() as db:
             case = Case(url=url, tenant=tenant, db=db, path=file_of(url))
-            for look in FILE if case.path is not None else SERVER:
+            for look in FILE if case.path is not None else MARIA if case.maria else SERVER:
                 check = look(case)
                 yield check
                 if check.state == "fail":
@@ -76,12 +81,14 @@ def _alive(case: Case, holder: str) -> bool:
         from tallystick.stores._sqlite import SqliteStore
 
         return SqliteStore(engine_for(case.url), create=False).alive(holder)
-    lease = 15_000_000
-    query = (
-        "SELECT count(*) FROM tallystick_worker WHERE id = :id"
-        " AND last_seen > CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint) - :lease"
-    )
-    return bool(case.rows(query, id=holder, lease=lease)[0][0])
+    query = "SELECT count(*) FROM tallystick_worker WHERE id = :id AND last_seen > :since"
+    return bool(case.rows(query, id=holder, since=_now(case) - 15_000_000)[0][0])
+
+
+def _now(case: Case) -> int:
+    if case.path is not None:
+        return int(case.one(_SQLITE_NOW))
+    return int(case.one(_MARIADB_NOW if case.maria else _POSTGRES_NOW))
 
 
 def _inbox(case: Case) -> Check:
@@ -96,7 +103,7 @@ def _inbox(case: Case) -> Check:
 
     kinds = [f"{count} {_KINDS.get(kind, kind)}" for kind, count, _ in found]
     oldest = moment(at(min(opened for _, _, opened in found)))
-    urgent = any(kind != "approval" for kind, _, _ in found)
+    urgent = any(kind not in {"approval", "budget"} for kind, _, _ in found)
     return Check(
         name="inbox",
         state="warn" if urgent else "ok",
@@ -112,6 +119,34 @@ def _halts(case: Case) -> Check:
         return Check(name="halts", state="ok", says="nothing is halted")
     return Check(
         name="halts", state="warn", says=f"{count} halt(s) in force", next="tallystick halts"
+    )
+
+
+def _budgets(case: Case) -> Check:
+    query = (
+        "SELECT state, count(*), coalesce(sum(bound), 0),"
+        " sum(CASE WHEN until <= :now THEN 1 ELSE 0 END) FROM tallystick_reservation"
+        " WHERE tenant = :tenant AND state IN ('held', 'unreconciled') GROUP BY state"
+    )
+    rows = case.rows(query, tenant=case.tenant, now=_now(case))
+    found = {state: rest for state, *rest in rows}
+    lost, bound, _ = found.get("unreconciled", (0, 0, 0))
+    _, _, late = found.get("held", (0, 0, 0))
+    says: list[str] = []
+    if lost:
+        from tallystick._budgets._amounts import Metric, shown
+
+        dollars = f", up to {shown(Metric.USD, int(bound)):f} USD" if bound else ""
+        says.append(f"{lost} reservation(s) whose cost nobody knows{dollars}")
+    if late:
+        says.append(f"{late} held beyond their time")
+    if not says:
+        return Check(name="budgets", state="ok", says="nothing is charged whose cost is unknown")
+    return Check(
+        name="budgets",
+        state="warn",
+        says="; ".join(says),
+        next="tallystick budgets unreconciled",
     )
 
 
@@ -135,4 +170,12 @@ def _records(case: Case) -> Check:
     )
 
 
-_CONTENTS: tuple[Examination, ...] = (durable, _hosts, _workers, _inbox, _halts, _records)
+_CONTENTS: tuple[Examination, ...] = (
+    durable,
+    _hosts,
+    _workers,
+    _inbox,
+    _halts,
+    _budgets,
+    _records,
+)

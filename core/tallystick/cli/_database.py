@@ -12,6 +12,8 @@ from tallystick.stores._revision import HEAD
 
 _FULL = 2
 _OLDEST_SERVER = 130_000
+#: CHECK constraints and the functions of the statements
+_OLDEST_MARIA = {True: (10, 5), False: (8, 0)}
 
 
 def _disk(case: Case) -> Check:
@@ -69,22 +71,72 @@ def _server(case: Case) -> Check:
     )
 
 
+def _maria(case: Case) -> Check:
+    said = str(case.one("SELECT version()"))
+    maria = "mariadb" in said.lower()
+    name, oldest = "MariaDB" if maria else "MySQL", _OLDEST_MARIA[maria]
+    major, minor = (int(part) for part in said.split(".")[:2])
+    version = said.partition("-")[0]
+    if (major, minor) >= oldest:
+        return Check(name="server", state="ok", says=f"{name} {version}")
+    return Check(
+        name="server",
+        state="warn",
+        says=f"{name} {version} is older than what the statements need ({oldest[0]}.{oldest[1]})",
+        next="upgrade the server",
+    )
+
+
+def _replicas(case: Case) -> Check:
+    """READ COMMITTED cannot be replicated by its statements, and such a server refuses to write."""
+    form = str(case.one("SELECT @@GLOBAL.binlog_format"))
+    if form != "STATEMENT" or not case.one("SELECT @@GLOBAL.log_bin"):
+        return Check(name="replication", state="ok", says="rows are replicated, or nothing is")
+    return Check(
+        name="replication",
+        state="fail",
+        says="binlog_format is STATEMENT: the server refuses what the ledger writes",
+        next="set binlog_format to ROW or MIXED",
+    )
+
+
 def durable(case: Case) -> Check:
-    if case.path is not None:
-        level = _synchronous(case)
-        safe, says = level >= _FULL, "synchronous is FULL" if level >= _FULL else "not FULL"
-    else:
-        values = {name: case.one(f"SHOW {name}") for name in ("fsync", "synchronous_commit")}
-        safe = "off" not in values.values()
-        says = ", ".join(f"{name} is {value}" for name, value in values.items())
+    safe, says, then = (
+        _file_durable(case)
+        if case.path is not None
+        else _maria_durable(case)
+        if case.maria
+        else _server_durable(case)
+    )
     if safe:
         return Check(name="durability", state="ok", says=f"{says}: a commit survives a power cut")
     return Check(
         name="durability",
         state="fail",
         says=f"{says}: a power cut can forget an effect, and so do it twice",
-        next="turn fsync and synchronous_commit on for this database",
+        next=then,
     )
+
+
+Durable = tuple[bool, str, str]
+
+
+def _file_durable(case: Case) -> Durable:
+    level = _synchronous(case)
+    return level >= _FULL, "synchronous is FULL" if level >= _FULL else "not FULL", ""
+
+
+def _server_durable(case: Case) -> Durable:
+    values = {name: case.one(f"SHOW {name}") for name in ("fsync", "synchronous_commit")}
+    says = ", ".join(f"{name} is {value}" for name, value in values.items())
+    then = "turn fsync and synchronous_commit on for this database"
+    return "off" not in values.values(), says, then
+
+
+def _maria_durable(case: Case) -> Durable:
+    level = int(case.one("SELECT @@GLOBAL.innodb_flush_log_at_trx_commit"))
+    says = f"innodb_flush_log_at_trx_commit is {level}"
+    return level == 1, says, "set innodb_flush_log_at_trx_commit to 1"
 
 
 def _synchronous(case: Case) -> int:
@@ -108,3 +160,4 @@ def tables(differences: list[str]) -> Check:
 
 FILE: tuple[Examination, ...] = (_disk, _integrity, _journal)
 SERVER: tuple[Examination, ...] = (_server,)
+MARIA: tuple[Examination, ...] = (_maria, _replicas)

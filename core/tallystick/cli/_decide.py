@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import RenderableType
 from rich.text import Text
 
 from tallystick._model import Effect, Status
-from tallystick.cli import _render
+from tallystick.cli import _render, _topup
 from tallystick.cli._answer import NO, Answer, answering
 from tallystick.cli._look import tidied
 from tallystick.cli._options import DEFAULT, By, Json, Key, LedgerUrl, Reason, Tenant, person
 from tallystick.cli._plain import moment
 from tallystick.cli._target import opened
+
+if TYPE_CHECKING:
+    from tallystick.ledger import Ledger
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 NewArgs = Annotated[
@@ -24,6 +27,18 @@ NewArgs = Annotated[
         "--args",
         metavar="JSON",
         help="Run with these arguments in place of the recorded ones; others stay.",
+    ),
+]
+Raise = Annotated[
+    str | None,
+    typer.Option("--raise", metavar="AMOUNT", help="Raise the budget by this instead."),
+]
+Lasting = Annotated[
+    bool | None,
+    typer.Option(
+        "--lasting/--once",
+        help="Raise the budget for good, or for this window only.",
+        show_default="as asked for",
     ),
 ]
 Result = Annotated[
@@ -37,6 +52,8 @@ def approve(
     by: By = None,
     reason: Reason = "",
     args: NewArgs = None,
+    raise_by: Raise = None,
+    lasting: Lasting = None,
     yes: Yes = False,
     ledger: LedgerUrl = DEFAULT,
     tenant: Tenant = "default",
@@ -46,20 +63,22 @@ def approve(
     Let an effect run that waits for approval.
 
     Shows what will run and asks. The approval is for exactly what was shown: if the effect is
-    another one by then, it is refused.
+    another one by then, it is refused. Approving a request about a budget raises the budget, by
+    what was asked for or by what --raise says.
     """
     who, edited = person(by), _object(args)
     if as_json and not yes:
         raise typer.BadParameter("with --json nobody is asked: add --yes", param_hint="--json")
     with answering(json=as_json) as answer, opened(ledger, tenant) as book:
         effect = book.get(tidied(key))
+        edited = _topup.edits(effect, edited, raise_by, lasting=lasting)
         if not as_json:
-            _show_request(answer, effect, edited)
+            _show_request(answer, book, effect, edited)
             _say_all(answer, _render.history(book.history(effect.key)))
         if not yes and effect.status is Status.PENDING:
             _confirm(f"Approve as {who}?")
         decided = book.approve(effect.key, by=who, args=edited, reason=reason, digest=effect.digest)
-        answer.give(decided, lambda: _approved(decided))
+        answer.give(decided, lambda: _approved(book, decided))
 
 
 def deny(
@@ -93,9 +112,10 @@ def resolve(
     as_json: Json = False,
 ) -> None:
     """
-    Say what became of an effect in doubt.
+    Say what became of an effect in doubt, or of one whose compensation failed.
 
-    Every later retry gets the result that is given here, or the failure.
+    Every later retry gets the result that is given here, or the failure. A compensation that
+    happened was done by hand; one that did not leaves its effect as it is.
     """
     if happened == did_not_happen:
         raise typer.BadParameter("give one of --happened and --did-not-happen")
@@ -112,6 +132,8 @@ def resolve(
         effect = book.get(tidied(key))
         decided = book.resolve(effect.key, by=who, reason=reason, **outcome)
         says = "it happened; retries get its result" if happened else "it did not happen"
+        if effect.status is Status.COMPENSATION_FAILED:
+            says = "it is undone" if happened else "it stays as it is"
         answer.give(decided, lambda: _done(decided, says))
 
 
@@ -131,7 +153,9 @@ def cancel(
         answer.give(decided, lambda: _done(decided, "cancelled"))
 
 
-def _show_request(answer: Answer, effect: Effect, edited: dict[str, Any] | None) -> None:
+def _show_request(
+    answer: Answer, book: Ledger, effect: Effect, edited: dict[str, Any] | None
+) -> None:
     """Everything that an approver must see before deciding, in full."""
     pairs: list[tuple[str, object]] = [
         ("key", effect.key),
@@ -144,6 +168,9 @@ def _show_request(answer: Answer, effect: Effect, edited: dict[str, Any] | None)
         ("approvers", f"{effect.quorum} needed" if effect.quorum > 1 else None),
         ("digest", effect.digest),
     ]
+    if _topup.is_topup(effect):
+        answer.say(_render.facts(pairs + _topup.facts(effect, edited, book.budgets())))
+        return
     answer.say(_render.facts(pairs))
     if effect.facts is not None:
         _say_all(answer, _render.value("given that", effect.facts))
@@ -166,7 +193,11 @@ def _confirm(question: str) -> None:
         raise typer.Exit(NO)
 
 
-def _approved(effect: Effect) -> RenderableType:
+def _approved(book: Ledger, effect: Effect) -> RenderableType:
+    if _topup.is_topup(effect) and effect.status is Status.SUCCEEDED:
+        line = _topup.line_of(_topup.runs_with(effect), book.budgets())
+        now = "" if line is None else f"; now {_topup.standing(line)}"
+        return _done(effect, f"raised {_topup.granted(_topup.runs_with(effect), line)}{now}")
     if effect.status is Status.PENDING:
         says = f"approved, and waits for others: {effect.quorum} are needed"
         return Text(f"\n{effect.key[: _render.SHORT]} {says}.", style="yellow")

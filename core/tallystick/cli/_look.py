@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -62,19 +63,35 @@ def halts(ledger: LedgerUrl = DEFAULT, tenant: Tenant = "default", as_json: Json
         answer.give(found, lambda: _render.halts(found))
 
 
-def verify(ledger: LedgerUrl = DEFAULT, tenant: Tenant = "default", as_json: Json = False) -> None:
+def verify(
+    *,
+    ledger: LedgerUrl = DEFAULT,
+    tenant: Tenant = "default",
+    seal: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Compare with the seals in this file, too.")
+    ] = None,
+    public_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The key that the seals were signed for.")
+    ] = None,
+    last_root: Annotated[
+        str | None,
+        typer.Option(metavar="HEX", help="The root that the last seal has to have."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """
-    Check every result and every history against its hashes.
+    Check every result and every history against its hashes, and against what was sealed.
 
     The exit code is 1 where something does not fit.
     """
     with answering(json=as_json) as answer, opened(ledger, tenant) as book:
-        found = book.verify()
+        found = book.verify(seal=seal, public_key=public_key, last_root=last_root)
         value = {
             "sound": found.sound,
             "effects": found.effects,
             "events": found.events,
             "damage": found.damage,
+            "unchecked": found.unchecked,
         }
         answer.give(value, lambda: _verification(found))
     if not found.sound:
@@ -83,6 +100,8 @@ def verify(ledger: LedgerUrl = DEFAULT, tenant: Tenant = "default", as_json: Jso
 
 def _verification(found: Verification) -> list[RenderableType]:
     counted = f"{found.effects:,} effects and {found.events:,} events"
+    if found.unchecked:
+        counted += f" ({found.unchecked:,} encrypted without their key: payloads not checked)"
     if found.sound:
         return [Text(f"{counted}: sound.", style="green")]
     made = _render.table("key", "what is wrong")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import getpass
-from typing import Annotated
+import re
+from datetime import timedelta
+from typing import Annotated, Any
 
 import typer
 
 DEFAULT = "sqlite:///tallystick.db"
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 LedgerUrl = Annotated[
     str,
@@ -25,6 +28,20 @@ By = Annotated[
     str | None, typer.Option(help="Who decides.", show_default="the name of your user account")
 ]
 Reason = Annotated[str, typer.Option(help="Why: kept in the effect's history.")]
+Usd = Annotated[str | None, typer.Option(metavar="AMOUNT", help="US dollars, like 2.50.")]
+Tokens = Annotated[int | None, typer.Option(min=0, help="Tokens of models.")]
+Requests = Annotated[int | None, typer.Option(min=0, help="Calls.")]
+Amount = Annotated[
+    str | None, typer.Option(metavar="AMOUNT", help="A value among the arguments of tools.")
+]
+
+
+def amounts(
+    usd: str | None, tokens: int | None, requests: int | None, amount: str | None
+) -> dict[str, Any]:
+    """What is said, by metric."""
+    said = {"usd": usd, "tokens": tokens, "requests": requests, "amount": amount}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def person(by: str | None) -> str:
@@ -37,3 +54,11 @@ def person(by: str | None) -> str:
         raise typer.BadParameter(
             "this user account has no name; say who decides", param_hint="--by"
         ) from None
+
+
+def duration(text: str) -> timedelta:
+    """A time like ``30d``, ``12h`` or ``45m``."""
+    found = re.fullmatch(r"(\d{1,6})([smhdw])", text.strip())
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is no time; write it like 30d, 12h or 45m")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})

@@ -8,13 +8,15 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from enum import Enum
 from typing import Any, TypeGuard
 
 
 def plain(value: Any) -> Any:
     """
-    *value* as JSON has it: times in ISO 8601, bytes in base64, objects as their fields.
+    *value* as JSON has it: times in ISO 8601, bytes in base64, decimals as text in full, objects as
+    their fields.
 
     What JSON has no word for becomes its text.
     """
@@ -26,12 +28,12 @@ def plain(value: Any) -> Any:
         return value if math.isfinite(value) else str(value)
     if isinstance(value, datetime | date | time):
         return value.isoformat()
-    if isinstance(value, bytes | bytearray):
-        return b64encode(value).decode("ascii")
-    return _parts(value)
+    return f"{value:f}" if isinstance(value, Decimal) else _parts(value)
 
 
 def _parts(value: Any) -> Any:
+    if isinstance(value, bytes | bytearray):
+        return b64encode(value).decode("ascii")
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     dumped: Any = getattr(value, "model_dump", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tallystick._model import Effect, Event, Halt, InboxItem, Status
+from tallystick.cli import _topup
 from tallystick.cli._plain import ago, compact, moment, pretty, visible
 
 #: as many characters of a key as people are shown, or more where that is not enough
@@ -29,6 +31,8 @@ _COLOURS = {
     Status.SUCCEEDED: "green",
     Status.FAILED: "red",
     Status.IN_DOUBT: "bold magenta",
+    Status.COMPENSATING: "yellow",
+    Status.COMPENSATION_FAILED: "bold red",
 }
 
 
@@ -78,6 +82,8 @@ def effects(found: Sequence[Effect]) -> RenderableType:
 
 def call(effect: Effect) -> Text:
     """What an effect does, in short: a list is for finding it, `show` and `approve` for reading."""
+    if _topup.is_topup(effect):
+        return cell(_topup.sentence(effect))
     args = compact(effect.args if effect.edited_args is None else effect.edited_args)
     short = args if len(args) <= _ARGS else f"{args[: _ARGS - 1]}…"
     return cell(f"{effect.tool} ", "bold") + Text(short)
@@ -91,7 +97,7 @@ def inbox(items: Sequence[InboxItem]) -> RenderableType:
     length = shortest(item.effect.key for item in items)
     for item in items:
         said = call(item.effect)
-        if item.note:
+        if item.note and not _topup.is_topup(item.effect):
             said += Text("\n") + cell(item.note, "yellow")
         made.add_row(
             item.effect.key[:length],
@@ -106,6 +112,11 @@ def inbox(items: Sequence[InboxItem]) -> RenderableType:
 
 def _next(item: InboxItem, length: int) -> str:
     key = item.effect.key[:length]
+    if item.kind == "budget":
+        return f"Next: tallystick approve {key} (--raise AMOUNT for another one; or deny)"
+    if item.kind == "compensation":
+        workflow = shlex.quote(visible(item.effect.workflow))
+        return f"Next: tallystick compensate {workflow} (or resolve {key} --happened by hand)"
     if item.kind in {"approval", "suspect"}:
         return f"Next: tallystick approve {key} (or deny)"
     return f"Next: tallystick resolve {key} --happened (or --did-not-happen --reason …)"
@@ -163,7 +174,16 @@ def effect(one: Effect) -> list[RenderableType]:
         ("approval until", moment(one.approval_until)),
         ("digest", one.digest),
     ]
-    parts: list[RenderableType] = [facts(pairs), *value("arguments", one.args)]
+    parts: list[RenderableType] = [facts(pairs)]
+    if _topup.is_topup(one):
+        parts += [_title("asks to"), Text(visible(_topup.sentence(one)))]
+    if one.payload_dropped_at is not None:
+        when = moment(one.payload_dropped_at)
+        return [*parts, _title("payload dropped"), Text(f"on {when}"), *error(one.error)]
+    if one.payload_sealed:
+        said = "give the key in TALLYSTICK_KEY"
+        return [*parts, _title("payload encrypted"), Text(said), *error(one.error)]
+    parts += value("arguments", one.args)
     if one.edited_args is not None:
         parts += value("arguments as edited by the approver", one.edited_args)
     if one.status is Status.SUCCEEDED:

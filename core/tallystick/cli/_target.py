@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tallystick.errors import DriverMissing, InvalidUrl, StoreUnavailable
+from tallystick.errors import InvalidUrl, StoreUnavailable
+from tallystick.stores import driver_missing
+from tallystick.stores._revision import MARIADB
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from tallystick.encryption import Keyring
     from tallystick.ledger import Ledger
 
 _NEXT = (
@@ -23,12 +27,23 @@ _NEXT = (
 
 @contextmanager
 def opened(given: str, tenant: str) -> Generator[Ledger]:
-    """Open the ledger in an existing database; a missing one is an error, never made."""
+    """
+    Open the ledger in an existing database; a missing one is an error, never made.
+
+    TALLYSTICK_KEY opens encrypted payloads, TALLYSTICK_OLD_KEYS those of keys before it.
+    """
     url = located(given)
     from tallystick.ledger import Ledger
 
-    with Ledger(url, tenant=tenant) as ledger:
+    with Ledger(url, tenant=tenant, cipher=_cipher()) as ledger:
         yield ledger
+
+
+def _cipher() -> Keyring | None:
+    from tallystick.encryption import Keyring
+
+    key, old = os.environ.get("TALLYSTICK_KEY"), os.environ.get("TALLYSTICK_OLD_KEYS", "")
+    return Keyring(key, *filter(None, old.split(","))) if key else None
 
 
 def located(given: str, *, tables: bool = True) -> str:
@@ -106,12 +121,13 @@ def engine_for(url: str) -> Engine:
 
     try:
         parsed = sqlalchemy.make_url(url)
-        if parsed.get_backend_name() in {"postgres", "postgresql"}:
+        family = parsed.get_backend_name()
+        if family in {"postgres", "postgresql"}:
             parsed = parsed.set(drivername="postgresql+psycopg")
+        elif family in MARIADB:
+            parsed = parsed.set(drivername=f"{family}+pymysql")
         return sqlalchemy.create_engine(parsed, poolclass=sqlalchemy.NullPool)
     except ImportError as error:
-        raise DriverMissing(
-            'PostgreSQL needs psycopg 3, which is not installed: pip install "tallystick[postgres]"'
-        ) from error
+        raise driver_missing(error) or error from error
     except ArgumentError as error:
         raise InvalidUrl(f"{url!r} cannot be read as a URL: {error}") from error

@@ -7,7 +7,10 @@ import logging
 from tallystick._hooks import Details
 
 #: what a person should look at
-_LOUD = {"in_doubt", "approval_required", "fenced", "halted", "arguments_changed"}
+_LOUD = {
+    "in_doubt", "approval_required", "fenced", "halted", "arguments_changed", "budget_overrun",
+    "budget_threshold", "budget_warned", "budget_bypassed", "runaway",
+}  # fmt: skip
 #: moments that last are logged once they are facts
 _QUIET = {"claim", "call"}
 

@@ -1,16 +1,19 @@
-"""Where effects are kept: memory, SQLite, PostgreSQL, or a store of your own."""
+"""Where effects are kept: memory, SQLite, PostgreSQL, MariaDB, MySQL, or a store of your own."""
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from tallystick._ports import Store
 from tallystick.errors import DriverMissing, InvalidUrl
+from tallystick.stores._revision import MARIADB
 
 if TYPE_CHECKING:
     import sqlalchemy
 
-__all__ = ["open_store"]
+__all__ = ["driver_missing", "open_store"]
 
 #: our connections read by key: a plan made when the tables were empty must not stay a scan, and
 #: making one anew for each checkpoint would cost as much as keeping it
@@ -35,8 +38,8 @@ def open_store(target: str | sqlalchemy.Engine | Store, *, create: bool, lease: 
     scheme, found, rest = target.partition("://")
     if not found:
         raise InvalidUrl(
-            f"{target!r} is not a URL; use sqlite:///file.db, postgresql://user@host/database "
-            "or memory://"
+            f"{target!r} is not a URL; use sqlite:///file.db, postgresql://user@host/database, "
+            "mariadb://user@host/database or memory://"
         )
     if scheme == "memory":
         from tallystick.stores._memory import MemoryStore
@@ -50,15 +53,16 @@ def _engine(url: str, scheme: str) -> sqlalchemy.Engine:
     from sqlalchemy.exc import ArgumentError
 
     family = scheme.partition("+")[0]
-    if family not in {"sqlite", "postgresql", "postgres"}:
+    if family not in {"sqlite", "postgresql", "postgres", *MARIADB}:
         raise InvalidUrl(
-            f"there is no store for {scheme}://; use sqlite://, postgresql:// or memory://"
+            f"there is no store for {scheme}://; use sqlite://, postgresql://, mariadb://, "
+            "mysql:// or memory://"
         )
     try:
         parsed = sqlalchemy.make_url(url)
     except (ArgumentError, ValueError) as error:
         raise InvalidUrl(f"{url!r} cannot be read as a URL: {error}") from error
-    try:
+    with _extra():
         if family == "sqlite":
             from tallystick.stores._sqlite import path_of
 
@@ -66,15 +70,13 @@ def _engine(url: str, scheme: str) -> sqlalchemy.Engine:
             return sqlalchemy.create_engine(
                 parsed.set(drivername="sqlite"), connect_args={"timeout": 30.0}
             )
+        if family in MARIADB:
+            return sqlalchemy.create_engine(parsed.set(drivername=f"{family}+pymysql"))
         asked = parsed.query.get("options", "")
         options = " ".join([_OPTIONS, asked if isinstance(asked, str) else " ".join(asked)])
         return sqlalchemy.create_engine(
             parsed.set(drivername="postgresql+psycopg"), connect_args={"options": options.strip()}
         )
-    except ImportError as error:
-        if (missing := _missing(error)) is None:
-            raise
-        raise missing from error
 
 
 def _on_engine(given: Any, *, create: bool, lease: float, owned: bool = False) -> Store:
@@ -99,22 +101,37 @@ def _of_its_kind(engine: sqlalchemy.Engine, *, create: bool, lease: float, owned
 
         return SqliteStore(engine, create=create, owned=owned)
     if name == "postgresql":
-        if engine.dialect.driver != "psycopg":
-            raise InvalidUrl(
-                f"the engine uses the driver {engine.dialect.driver!r}; "
-                "tallystick needs psycopg 3: postgresql+psycopg://"
-            )
-        try:
+        _refuse_driver(engine, "psycopg", "psycopg 3: postgresql+psycopg://")
+        with _extra():
             from tallystick.stores._postgres import PostgresStore
-        except ImportError as error:
-            if (missing := _missing(error)) is None:
-                raise
-            raise missing from error
         return PostgresStore(engine, create=create, lease=lease, owned=owned)
+    if name in MARIADB:
+        _refuse_driver(engine, "pymysql", f"PyMySQL: {name}+pymysql://")
+        with _extra():
+            from tallystick.stores._mariadb import MariaStore
+        return MariaStore(engine, create=create, lease=lease, owned=owned)
     raise InvalidUrl(
-        f"{_kind(engine)} is no store; give a URL, a SQLAlchemy Engine for SQLite or "
-        "PostgreSQL, or an object with the methods of tallystick._ports.Store"
+        f"{_kind(engine)} is no store; give a URL, a SQLAlchemy Engine for SQLite, PostgreSQL, "
+        "MariaDB or MySQL, or an object with the methods of tallystick._ports.Store"
     )
+
+
+def _refuse_driver(engine: sqlalchemy.Engine, needed: str, said: str) -> None:
+    if engine.dialect.driver != needed:
+        raise InvalidUrl(
+            f"the engine uses the driver {engine.dialect.driver!r}; tallystick needs {said}"
+        )
+
+
+@contextmanager
+def _extra() -> Generator[None]:
+    """An import whose failure may mean that a driver is not installed."""
+    try:
+        yield
+    except ImportError as error:
+        if (missing := driver_missing(error)) is None:
+            raise
+        raise missing from error
 
 
 def _kind(value: Any) -> str:
@@ -122,9 +139,15 @@ def _kind(value: Any) -> str:
     return f"an engine for {dialect}" if dialect else f"a {type(value).__name__}"
 
 
-def _missing(error: ImportError) -> DriverMissing | None:
-    """What *error* comes to where psycopg, or the libpq that it needs, is what is missing."""
-    if (error.name or "").partition(".")[0] != "psycopg" and "pq wrapper" not in str(error):
+def driver_missing(error: ImportError) -> DriverMissing | None:
+    """What *error* comes to where a driver, or the libpq that psycopg needs, is what is missing."""
+    module = (error.name or "").partition(".")[0]
+    if module == "pymysql":
+        return DriverMissing(
+            "MariaDB and MySQL need PyMySQL, which is not installed: "
+            'pip install "tallystick[mariadb]"'
+        )
+    if module != "psycopg" and "pq wrapper" not in str(error):
         return None
     return DriverMissing(
         'PostgreSQL needs psycopg 3, which is not installed: pip install "tallystick[postgres]"'

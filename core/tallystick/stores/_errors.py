@@ -46,6 +46,17 @@ _POSTGRES = (
     ("08", StoreUnavailable),
 )
 
+#: numbers of MariaDB and MySQL
+_MARIADB: dict[int, type[StoreError]] = {
+    **dict.fromkeys((1054, 1146), SchemaMismatch),
+    **dict.fromkeys((1020, 1205, 1213, 1317, 1969, 3024, 3572), StoreBusy),
+    **dict.fromkeys((1021, 1114, 1142, 1143, 1227, 1290, 1370, 1792, 1836), StoreFull),
+    **dict.fromkeys((1034, 1035, 1194, 1195, 1712, 1877), StoreCorrupt),
+    **dict.fromkeys((1037, 1038, 1040, 1041, 1044, 1045, 1047, 1049, 1053), StoreUnavailable),
+    **dict.fromkeys((1129, 1130, 1158, 1159, 1160, 1161, 1203, 1226, 1698), StoreUnavailable),
+    **dict.fromkeys((1927, 2002, 2003, 2006, 2013, 2055, 4031), StoreUnavailable),
+}
+
 _NEXT: dict[type[StoreError], str] = {
     StoreBusy: "try again; if it stays so, look for a long transaction on the ledger's tables",
     StoreFull: "free space or make the database writable; nothing was started",
@@ -71,13 +82,25 @@ def _kind(error: BaseException) -> type[StoreError] | None:
         return None
     if isinstance(error, sqlite3.Error):
         return _sqlite_kind(error)
-    if (type(error).__module__ or "").partition(".")[0] != "psycopg":
+    driver = (type(error).__module__ or "").partition(".")[0]
+    if driver == "pymysql":
+        return _mariadb_kind(error)
+    if driver != "psycopg":
         return None
     state: Any = getattr(error, "sqlstate", None)
     if state is None:
         name = {k.__name__ for k in type(error).__mro__}
         return StoreUnavailable if name & {"OperationalError", "InterfaceError"} else None
     return next((kind for prefix, kind in _POSTGRES if str(state).startswith(prefix)), None)
+
+
+def _mariadb_kind(error: BaseException) -> type[StoreError] | None:
+    number = error.args[0] if error.args else None
+    if isinstance(number, int) and number:
+        return _MARIADB.get(number)
+    # a connection that was closed under the driver has no number
+    name = {k.__name__ for k in type(error).__mro__}
+    return StoreUnavailable if name & {"OperationalError", "InterfaceError"} else None
 
 
 def _sqlite_kind(error: sqlite3.Error) -> type[StoreError] | None:

@@ -11,10 +11,12 @@ import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
 from tallystick._acts import Act, Claim, Found, Settle, Settled
-from tallystick._ports import Tx
+from tallystick._budgets._acts import SettleHeld
 from tallystick.errors import AsyncTool, InvalidPolicy, LedgerError
 from tallystick.stores import _scripts
+from tallystick.stores._budget_tx import SpendingTx as Tx
 from tallystick.stores._errors import translate
+from tallystick.stores._revision import MARIADB
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -48,6 +50,7 @@ class LentHere:
             return self._tx.claim([act])[0]
 
     async def do(self, act: Act[A]) -> A:
+        self.settled = self.settled or isinstance(act, SettleHeld)
         with _translated():
             return cast("A", _scripts.perform(self._tx, act, []))
 
@@ -76,6 +79,7 @@ class LentThere:
         return await self._run(lambda tx: tx.claim([act])[0])
 
     async def do(self, act: Act[A]) -> A:
+        self.settled = self.settled or isinstance(act, SettleHeld)
         return cast("A", await self._run(lambda tx: _scripts.perform(tx, act, [])))
 
     async def settle(self, act: Settle) -> Settled:
@@ -133,6 +137,8 @@ def _own(store: Lender) -> Generator[sqlalchemy.Connection]:
     """A connection and a transaction of our own, committed unless something is raised."""
     with _translated():
         db = store.engine.connect()
+        if db.dialect.name in MARIADB:
+            db = db.execution_options(isolation_level="READ COMMITTED")
     with db:
         with _translated():
             transaction = db.begin()
@@ -234,7 +240,9 @@ def _place(url: sqlalchemy.URL) -> tuple[Any, ...]:
     name = url.database
     if url.get_backend_name() == "sqlite" and name:
         name = str(Path(name).resolve())
-    return url.get_backend_name(), name, url.host, url.port, url.query.get("host")
+    kind = url.get_backend_name()
+    kind = MARIADB[0] if kind in MARIADB else kind
+    return kind, name, url.host, url.port, url.query.get("host")
 
 
 def _same_database(store: Lender, db: sqlalchemy.Connection) -> None:
@@ -246,10 +254,17 @@ def _same_database(store: Lender, db: sqlalchemy.Connection) -> None:
             "database: lend a connection to that one"
         )
     raw: Any = db.connection.driver_connection
-    if db.dialect.name == "postgresql" and raw.autocommit:
+    maria = db.dialect.name in MARIADB
+    if raw.get_autocommit() if maria else db.dialect.name == "postgresql" and raw.autocommit:
         raise InvalidPolicy(
             "the connection commits each statement by itself (AUTOCOMMIT); lend one that is in a "
             "transaction"
+        )
+    if maria and (level := db.get_isolation_level()) != "READ COMMITTED":
+        raise InvalidPolicy(
+            f"the connection is at {level}, where it does not see what others have committed since "
+            'it began; lend one at READ COMMITTED: create_engine(…, isolation_level="READ '
+            'COMMITTED")'
         )
 
 

@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from itertools import islice
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -13,13 +14,20 @@ from tallystick._acts import Act, Claim, EventRow, Find, Found, Page, Settle, St
 from tallystick._changes import Vote
 from tallystick._keys import scope_of
 from tallystick._model import Halt, Row, at
-from tallystick._places import Neighbour, Neighbours, places_of
+from tallystick._places import Neighbour, Neighbours, places_of, within_of
 from tallystick._ports import AnyAct, Applied, Lent
-from tallystick._rules import UNSURE, fresh_row, settled_row, too_late
+from tallystick._replay._records import ReadRecords, Record
+from tallystick._rules import UNSURE, forbids, fresh_row, settled_row, too_late
+from tallystick._undoing._acts import Planned, ReadPlans
+from tallystick._vault import DataKey
 from tallystick.errors import InvalidPolicy, LedgerClosed
 from tallystick.stores import _scripts
+from tallystick.stores._archive_memory import MemoryArchive
+from tallystick.stores._budget_memory import MemoryBudgets, Tills
 from tallystick.stores._checkpoint_memory import MemoryCheckpoints, Threads
 from tallystick.stores._clock import wall_micros
+from tallystick.stores._retention_memory import MemoryRetention
+from tallystick.stores._vault_memory import MemoryVault
 
 A = TypeVar("A")
 #: a dictionary, a key, and what stood there
@@ -37,14 +45,19 @@ class Shelf:
         self.twins: dict[bytes, list[bytes]] = {}
         #: for each effect its number, and where it was asked for
         self.places: dict[bytes, tuple[int, bytes, str | None]] = {}
+        #: for each effect that has one, how it is undone
+        self.plans: dict[bytes, str] = {}
         self.events: dict[bytes, list[EventRow]] = {}
         self.items: dict[tuple[bytes, str], tuple[int, int | None, str, bool]] = {}
-        self.ballots: dict[tuple[bytes, int], dict[str, bytes]] = {}
-        self.stops: dict[tuple[str | None, str | None, str | None], Halt] = {}
+        #: by effect and round, by person: the digest, the reason, the moment
+        self.ballots: dict[tuple[bytes, int], dict[str, tuple[bytes, str, int]]] = {}
+        self.stops: dict[tuple[str | None, str | None, str | None, bool], Halt] = {}
         self.workers: set[str] = set()
         self.dead: set[str] = set()
         self.watchers: list[Callable[[Sequence[bytes] | None], None]] = []
         self.threads = Threads()
+        self.tills = Tills()
+        self.datakeys: dict[bytes, DataKey] = {}
 
 
 _SHELVES: WeakValueDictionary[str, Shelf] = WeakValueDictionary()
@@ -144,12 +157,13 @@ class MemoryStore:
             self._shelf.workers.add(self._worker)
 
 
-class MemoryTx(MemoryCheckpoints):
+class MemoryTx(MemoryCheckpoints, MemoryBudgets, MemoryRetention, MemoryArchive, MemoryVault):
     """One transaction on a shelf, under its lock; every write can be undone."""
 
     def __init__(self, shelf: Shelf, now: int) -> None:
         self._shelf = shelf
         self._threads = shelf.threads
+        self._tills = shelf.tills
         self._now = now
         self._undo: list[Undo] = []
 
@@ -186,25 +200,29 @@ class MemoryTx(MemoryCheckpoints):
             mine = row.nonce == c.nonce and row.status == c.status
             alive = row.status == "running" and self.alive(row.holder)
             return Found(mine, row, alive, self._now)
-        if self._shelf.stops and self._stopped(c.tenant, c.tool, c.workflow, fresh=True):
+        if self._shelf.stops and self._stopped(c, fresh=True, undoing=c.undoing):
             return Found(False, None, False, self._now, halted=True)
         twins = self._shelf.twins.get(c.twin, [])
         unseen = bool(twins) and self._shelf.places[twins[-1]][0] > c.after
         twin = twins[-1] if unseen else None
         if twin is not None and c.suspect != "run":
             return Found(False, None, False, self._now, twin=twin)
+        if c.status == "running" and self.standing(c.tenant) != c.standing:
+            return Found(False, None, False, self._now, stale=True)
         row = fresh_row(c, self._now)
         self._put(self._shelf.places, c.key, (len(self._shelf.rows) + 1, c.twin, c.place))
         self._put(self._shelf.rows, c.key, row)
+        if c.undo is not None:
+            self._put(self._shelf.plans, c.key, c.undo)
         self._put(self._shelf.twins, c.twin, [*twins, c.key])
         return Found(True, row, True, self._now, twin=twin)
 
-    def _stopped(self, tenant: str, tool: str, workflow: str, *, fresh: bool) -> bool:
+    def _stopped(self, e: Claim | Row, *, fresh: bool, undoing: bool) -> bool:
         return any(
-            (h.tenant is None or h.tenant == tenant)
-            and (h.tool is None or h.tool == tool)
-            and (h.workflow is None or h.workflow == workflow)
-            and (fresh or h.mode == "halt")
+            (h.tenant is None or h.tenant == e.tenant)
+            and (h.tool is None or h.tool == e.tool)
+            and (h.workflow is None or h.workflow == e.workflow)
+            and forbids(h.mode, fresh=fresh, undoing=undoing)
             for h in self._shelf.stops.values()
         )
 
@@ -233,7 +251,9 @@ class MemoryTx(MemoryCheckpoints):
             return None
         if too_late(row, self._now):
             return None
-        if self._stopped(row.tenant, row.tool, row.workflow, fresh=row.attempt == 0):
+        if self._stopped(row, fresh=row.attempt == 0, undoing=act.undoing):
+            return None
+        if self.standing(act.tenant) != act.standing:
             return None
         after = row._replace(
             status="running",
@@ -247,6 +267,8 @@ class MemoryTx(MemoryCheckpoints):
             result_note=UNSURE if row.status in {"running", "in_doubt"} else None,
         )
         self._put(self._shelf.rows, act.key, after)
+        if act.undo is not None:
+            self._put(self._shelf.plans, act.key, act.undo)
         return after
 
     def load(self, tenant: str, key: bytes) -> Row | None:
@@ -279,23 +301,26 @@ class MemoryTx(MemoryCheckpoints):
     def put_vote(self, row: Row, by: str, digest: bytes, reason: str, at: int) -> None:
         place = (row.key, row.epoch)
         ballots = self._shelf.ballots.get(place, {})
-        self._put(self._shelf.ballots, place, {**ballots, by: digest})
+        self._put(self._shelf.ballots, place, {**ballots, by: (digest, reason, at)})
 
     def votes(self, row: Row) -> list[Vote]:
         rounds = [r for k, r in self._shelf.ballots if k == row.key and r <= row.epoch]
         ballots = self._shelf.ballots.get((row.key, max(rounds, default=-1)), {})
         if row.status == "pending":
             ballots = self._shelf.ballots.get((row.key, row.epoch), {})
-        return [Vote(by=by, digest=digest) for by, digest in ballots.items()]
+        return [Vote(by=by, digest=said[0]) for by, said in ballots.items()]
 
     def alive(self, holder: str | None) -> bool:
         return holder in self._shelf.workers
 
     def put_halt(self, halt: Halt, at: int) -> None:
-        self._put(self._shelf.stops, (halt.tenant, halt.tool, halt.workflow), _timed(halt, at))
+        scope = (halt.tenant, halt.tool, halt.workflow, halt.mode == "contain")
+        self._put(self._shelf.stops, scope, _timed(halt, at))
 
-    def lift_halt(self, tenant: str | None, tool: str | None, workflow: str | None) -> int:
-        return int(self._drop(self._shelf.stops, (tenant, tool, workflow)))
+    def lift_halt(
+        self, tenant: str | None, tool: str | None, workflow: str | None, *, contain: bool
+    ) -> int:
+        return int(self._drop(self._shelf.stops, (tenant, tool, workflow, contain)))
 
     def halts(self, tenant: str | None) -> list[Halt]:
         return [h for h in self._shelf.stops.values() if h.tenant in (None, tenant)]
@@ -336,6 +361,7 @@ class MemoryTx(MemoryCheckpoints):
                 and (act.workflow is None or row.workflow == act.workflow)
                 and (act.tool is None or row.tool == act.tool)
                 and (act.status is None or row.status == act.status)
+                and (act.call_id is None or row.call_id == act.call_id)
             ):
                 found.append(row)
                 if len(found) == act.limit:
@@ -355,6 +381,23 @@ class MemoryTx(MemoryCheckpoints):
             facts = (seq, key, row.call_id, row.tool, twin, row.status, asked)
             found.append(Neighbour(*facts, places_of(place)))
         return found
+
+    def plans(self, act: ReadPlans) -> list[Planned]:
+        scope = (act.tenant, act.workflow)
+        mine = [r for r in self._shelf.rows.values() if (r.tenant, r.workflow) == scope]
+        numbered = [
+            Planned(self._shelf.places[r.key][0], r, self._shelf.plans.get(r.key)) for r in mine
+        ]
+        return [each for each in numbered if each.seq > act.after][: act.limit]
+
+    def recorded(self, act: ReadRecords) -> list[Record]:
+        rows, places = self._shelf.rows, self._shelf.places
+        found = (
+            Record(places[key][0], row, within_of(places[key][2]))
+            for key, row in rows.items()
+            if scope_of(row.tenant, row.workflow) == act.scope and places[key][0] > act.after
+        )
+        return list(islice(found, act.limit))
 
     def place(self, key: bytes) -> str | None:
         return self._shelf.places[key][2]

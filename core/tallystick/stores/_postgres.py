@@ -1,40 +1,32 @@
 """
 Effects in PostgreSQL, through psycopg 3: for more than one machine.
 
-A claim or a settle is one statement in one round trip, alone or for a whole group. Everything is
-judged by the database's clock: a worker is one row whose heartbeat keeps it alive. Nothing depends
-on a single writer process, and losing a connection in the middle of a commit only means asking
-again: every act carries the nonce that says "that was mine".
+A claim or a settle is one statement in one round trip, alone or for a whole group; see ``_server``
+for what is promised of every server.
 """
 
 from __future__ import annotations
 
-import os
-import socket
-import threading
-import time
-import uuid
-from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import (
-    AbstractAsyncContextManager,
-    AbstractContextManager,
-    contextmanager,
     nullcontext,
     suppress,
 )
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, cast
 
 import psycopg
-import tenacity
 from sqlalchemy.exc import DBAPIError
 
-from tallystick._acts import Act, Claim, Found, Look, PutHalt, Settle
+from tallystick._acts import Claim, Found, Look, PutHalt, Settle
+from tallystick._budgets._acts import Reckon, Reserve, SettleHeld
 from tallystick._checkpoints import Kept, PutCheckpoint, PutWrites
 from tallystick._model import Row
-from tallystick._ports import AnyAct, Applied, Lent
-from tallystick.errors import LedgerClosed, LedgerError, StoreUnavailable
-from tallystick.stores import _schema, _scripts
+from tallystick._ports import AnyAct, Applied
+from tallystick.errors import LedgerError
+from tallystick.stores import _scripts
+from tallystick.stores._archive_postgres import STATEMENTS as ARCHIVE_STATEMENTS
+from tallystick.stores._archive_postgres import PostgresArchive
 from tallystick.stores._checkpoint_sql import (
     PIECE_FIELDS,
     PUT_MANY,
@@ -43,9 +35,9 @@ from tallystick.stores._checkpoint_sql import (
     SAVED_FIELDS,
     WRITTEN_FIELDS,
 )
-from tallystick.stores._errors import translate
-from tallystick.stores._lend import alend, lend
 from tallystick.stores._listen import CHANNEL, Listener
+from tallystick.stores._server import ServerStore
+from tallystick.stores._server_tx import ServerTx
 from tallystick.stores._sql import (
     CLAIM_FIELDS,
     CLAIM_MANY,
@@ -57,18 +49,14 @@ from tallystick.stores._sql import (
     single,
     unnest,
 )
-from tallystick.stores._tx import Execute, Overtaken, SqlTx, granted, holding, inserted
+from tallystick.stores._tx import Execute, granted, holding, inserted
 
-if TYPE_CHECKING:
-    import sqlalchemy
-
-A = TypeVar("A")
-_IDLE_READERS = 8
 #: acts that one statement does for a whole group
 _IN_BULK = (Claim, Settle, PutCheckpoint, PutWrites)
+#: acts that share what they charge to a line
+_SPENDING = (Reserve, SettleHeld, Reckon)
 #: workflows that are remembered to have begun here, and so to be likely to hold nothing older
 YOUNG = 10_000
-_INHERITED: list[Any] = []
 
 _STATEMENTS = {
     **POSTGRES.statements(),
@@ -83,11 +71,12 @@ _STATEMENTS = {
     "replace_writes_many": POSTGRES.say(REPLACE_WRITES_MANY, want=unnest(WRITTEN_FIELDS)),
     "settle_many": POSTGRES.say(SETTLE_MANY, want=unnest(SETTLE_FIELDS)),
     "clock": POSTGRES.say("SELECT {now}"),
+    **ARCHIVE_STATEMENTS,
     "publish": "SELECT pg_notify(%(channel)s, k) FROM unnest(CAST(%(keys)s AS text[])) AS k",
 }
 
 
-class PostgresTx(SqlTx):
+class PostgresTx(PostgresArchive, ServerTx):
     """One transaction (or one statement) on the server."""
 
     dialect = POSTGRES
@@ -96,24 +85,8 @@ class PostgresTx(SqlTx):
     def __init__(
         self, execute: Execute, lease: int, shift: int, worker: str, young: dict[bytes, None]
     ) -> None:
-        super().__init__(execute)
-        self._worker = worker
+        super().__init__(execute, lease, shift, worker)
         self._young = young
-        self._words = {"lease": lease, "shift": shift}
-        self._moment: int | None = None
-
-    def _facts(self) -> dict[str, Any]:
-        return self._words
-
-    def now(self) -> int:
-        if self._moment is None:
-            self._moment = int(self.run("clock").fetchone()[0])
-        return self._moment
-
-    def alive(self, holder: str | None) -> bool:
-        if holder == self._worker:
-            return True
-        return holder is not None and bool(self.run("alive", worker=holder).fetchone()[0])
 
     def claim(self, claims: Sequence[Claim]) -> list[Found]:
         """
@@ -156,15 +129,6 @@ class PostgresTx(SqlTx):
                 self._young.pop(next(iter(self._young)), None)
         elif found.row is not None:
             self._young.pop(c.scope, None)
-
-    def glance(self, tenant: str, key: bytes) -> Found:
-        found = self.run("glance", key=key, tenant=tenant).fetchone()
-        if found is None:
-            return Found(False, None, False, self.now())
-        now, alive, *columns = found
-        row = Row._make(columns)
-        mine = row.status == "running" and row.holder == self._worker
-        return Found(False, row, mine or bool(alive), now)
 
     def settle(self, settles: Sequence[Settle]) -> list[bool | None]:
         if len(settles) == 1:
@@ -215,16 +179,8 @@ class PostgresTx(SqlTx):
         if rows:
             self.run(name, **_columns(list(rows.values()), WRITTEN_FIELDS))
 
-    def beat(self, worker: str) -> None:
-        self.register(worker, None)
-
-    def register(self, worker: str, first: int | None) -> int:
-        """A heartbeat; where the worker's rows begin, if need be (*first*) as it knows itself."""
-        place = {"host": socket.gethostname(), "pid": os.getpid()}
-        return int(self.run("beat", worker=worker, first=first, **place).fetchone()[0])
-
-    def dead(self) -> list[str]:
-        return [row[0] for row in self.run("dead").fetchall()]
+    def lock_lines(self, lines: Sequence[bytes]) -> Sequence[bytes]:
+        return [row[0] for row in self.run("lock_lines", lines=array(lines, "bytes")).fetchall()]
 
 
 def _columns(rows: Sequence[Mapping[str, Any]], fields: Mapping[str, str]) -> dict[str, str]:
@@ -258,51 +214,23 @@ def _claim_params(claim: Claim) -> dict[str, Any]:
 
 
 def _found(claim: Claim, row: Any) -> Found:
-    _, created, now, halted, twin, alive, *effect = row
+    _, created, now, halted, twin, alive, stale, *effect = row
     if created is not None:
         return inserted(claim, created, twin)
     if effect[0] is not None:
         return granted(claim, Row._make(effect), now, twin, alive=bool(alive))
-    return Found(
-        False, None, False, now, halted=halted, twin=twin if claim.suspect != "run" else None
-    )
+    seen = twin if claim.suspect != "run" else None
+    return Found(False, None, False, now, halted=halted, twin=seen, stale=stale)
 
 
-class PostgresStore:
+class PostgresStore(ServerStore[psycopg.Connection[Any], PostgresTx]):
     """The store behind ``postgresql://``."""
 
-    immediate = False
-    local = False
-
-    def __init__(
-        self,
-        engine: sqlalchemy.Engine,
-        *,
-        create: bool = False,
-        lease: float = 15.0,
-        owned: bool = False,
-        patience: float = 30.0,
-    ) -> None:
-        self.engine = engine
-        self._owned = owned
-        self.shift = 0
-        self._lease = int(lease * 1_000_000)
-        self._patience = patience
-        self._lock = threading.Lock()
-        self._reset()
-        try:
-            _schema.ensure(engine, create=create)
-        except (psycopg.Error, DBAPIError) as error:
-            raise _explained(error) from error
+    failures = psycopg.Error
 
     def _reset(self) -> None:
-        self._id = uuid.uuid4().hex
-        self._writer: psycopg.Connection[Any] | None = None
-        self._readers: deque[psycopg.Connection[Any]] = deque()
+        super()._reset()
         self._young: dict[bytes, None] = {}
-        self._first: int | None = None
-        self._beaten = float("-inf")
-        self._closed = False
 
     def connect(self) -> psycopg.Connection[Any]:
         """A connection of its own, outside the engine's pool, in autocommit."""
@@ -316,65 +244,40 @@ class PostgresStore:
         raw.autocommit = True
         return raw
 
+    def _on(self, execute: Execute) -> PostgresTx:
+        return PostgresTx(execute, self._lease, self.shift, self._id, self._young)
+
     def _tx(self, db: psycopg.Connection[Any]) -> PostgresTx:
-        return PostgresTx(_execute(db), self._lease, self.shift, self._id, self._young)
+        return self._on(_execute(db))
 
-    def apply(self, acts: Sequence[AnyAct]) -> Applied:
-        """Each statement commits by itself; a lost connection is asked again until it answers."""
-        try:
-            return self._once(acts)
-        except Exception as error:
-            if not _again(error):
-                raise
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_again),
-            stop=tenacity.stop_after_delay(self._patience),
-            wait=tenacity.wait_exponential(multiplier=0.02, max=1.0)
-            + tenacity.wait_random(0, 0.05),
-            reraise=True,
-        )
-        applied: Applied = retrying(self._once, acts)
-        return applied
+    def _lost(self, db: psycopg.Connection[Any]) -> bool:
+        return db.broken or db.closed
 
-    def attempt(self, acts: Sequence[AnyAct]) -> Applied | None:
-        return None if self._lock.locked() else self.apply(acts)
+    def _clashed(self, error: BaseException) -> bool:
+        return str(getattr(error, "sqlstate", None) or "").startswith(("40", "23505"))
 
-    def _once(self, acts: Sequence[AnyAct]) -> Applied:
-        with self._lock, self._translated():
-            return self._apply(acts)
-
-    @contextmanager
-    def _translated(self) -> Generator[None]:
-        if self._closed:
-            raise LedgerClosed("this ledger was closed; open a new one")
-        try:
-            yield
-        except psycopg.Error as error:
-            ours = _explained(error)
-            if isinstance(ours, StoreUnavailable) and self._writer is not None:
-                self._writer.close()
-                self._writer = None
-            raise ours from error
-
-    def _apply(self, acts: Sequence[AnyAct]) -> Applied:
-        if self._writer is None or self._writer.closed:
-            self._writer = self.connect()
-        db = self._writer
+    def _apply(self, acts: Sequence[AnyAct], so_far: Applied) -> Applied:
+        """Each statement commits by itself; what was answered before a clash is not done again."""
+        db = self._ready()
         if holding(acts) and not self.lively():
             self._register(self._tx(db))
-        touched: list[tuple[bytes, bool]] = []
-        answers: list[Any] = [None] * len(acts)
-        order = sorted(range(len(acts)), key=lambda i: getattr(acts[i], "key", b""))
+        answers, touched = so_far
+        left = [i for i in range(len(acts)) if answers[i] is None]
+        order = sorted(left, key=lambda i: getattr(acts[i], "key", b""))
         self._in_bulk(db, [(i, acts[i]) for i in order], answers, touched)
         self._look(db, acts, answers)
+        self._spend(
+            db, [i for i in order if isinstance(acts[i], _SPENDING)], acts, answers, touched
+        )
         for i in order:
             act = acts[i]
-            if answers[i] is None and not isinstance(act, _IN_BULK):
+            if answers[i] is None and not isinstance(act, (*_IN_BULK, *_SPENDING)):
                 with db.transaction():
-                    answers[i] = _scripts.perform(self._tx(db), act, touched)
+                    answer = _scripts.perform(self._tx(db), act, touched)
                 if isinstance(act, PutHalt):
                     self._until_seen(db)
-        return Applied(answers, touched)
+                answers[i] = answer  # only now: a commit may fail, too
+        return so_far
 
     def _in_bulk(
         self,
@@ -403,6 +306,22 @@ class PostgresStore:
             for (i, save), answer in zip(saves, kept, strict=True):
                 answers[i] = answer
                 _scripts.applied(save)
+
+    def _spend(
+        self,
+        db: psycopg.Connection[Any],
+        mine: Sequence[int],
+        acts: Sequence[AnyAct],
+        answers: list[Any],
+        touched: list[tuple[bytes, bool]],
+    ) -> None:
+        """Charge each line of a budget once for the whole group, in one transaction."""
+        if not mine:
+            return
+        with db.transaction():
+            done = _scripts.perform_group(self._tx(db), [acts[i] for i in mine], touched)
+        for i, answer in zip(mine, done, strict=True):
+            answers[i] = answer
 
     def _look(
         self, db: psycopg.Connection[Any], acts: Sequence[AnyAct], answers: list[Any]
@@ -442,88 +361,6 @@ class PostgresStore:
         with db.transaction():
             return _scripts.settle(self._tx(db), act, None, touched)
 
-    def read(self, act: Act[A]) -> A:
-        answer: A = self._ask(lambda tx: _scripts.answer(tx, act))
-        return answer
-
-    def _ask(self, deed: Callable[[PostgresTx], A]) -> A:
-        """Idle connections may have been lost since they were used: then ask on a new one."""
-        try:
-            with self._reader() as db:
-                return deed(self._tx(db))
-        except StoreUnavailable:
-            while (idle := self._idle()) is not None:
-                idle.close()
-            with self._reader() as db:
-                return deed(self._tx(db))
-
-    @contextmanager
-    def _reader(self) -> Generator[psycopg.Connection[Any]]:
-        if self._closed:
-            raise LedgerClosed("this ledger was closed; open a new one")
-        db: psycopg.Connection[Any] | None = None
-        try:
-            db = self._idle() or self.connect()
-            yield db
-        except BaseException as error:
-            if db is not None:
-                db.close()
-            if isinstance(error, psycopg.Error):
-                raise _explained(error) from error
-            raise
-        self._keep(db)
-
-    def _keep(self, db: psycopg.Connection[Any]) -> None:
-        if self._closed or len(self._readers) >= _IDLE_READERS:
-            db.close()
-        else:
-            self._readers.append(db)
-
-    def _idle(self) -> psycopg.Connection[Any] | None:
-        while self._readers:
-            try:
-                db = self._readers.pop()
-            except IndexError:  # another thread was faster
-                return None
-            if not db.broken and not db.closed:
-                return db
-            db.close()
-        return None
-
-    def lent(self, execute: Any) -> PostgresTx:
-        """A transaction over a caller's own connection, which the caller commits."""
-        if not self.lively():
-            self.beat()
-        return PostgresTx(execute, self._lease, self.shift, self._id, self._young)
-
-    def worker(self) -> str:
-        return self._id
-
-    def lend(self, connection: Any) -> AbstractContextManager[Lent]:
-        return lend(self, connection)
-
-    def alend(self, connection: Any) -> AbstractAsyncContextManager[Lent]:
-        return alend(self, connection)
-
-    def beats(self) -> float | None:
-        return self._lease / 4_000_000
-
-    def beat(self) -> None:
-        """Say that this worker lives, on a connection that no other work can block."""
-        self._ask(self._register)
-
-    def _register(self, tx: PostgresTx) -> None:
-        """
-        A heartbeat. Whoever was stopped so long that others may have forgotten it gives one before
-        it holds anything more, and is known again with all that it held.
-        """
-        before = time.monotonic()
-        self._first = tx.register(self._id, self._first)
-        self._beaten = before
-
-    def lively(self) -> bool:
-        return time.monotonic() - self._beaten < self._lease / 1_500_000
-
     def publish(self, keys: Sequence[bytes]) -> None:
         try:
             with self._reader() as db:
@@ -535,42 +372,9 @@ class PostgresStore:
     def watch(self, wake: Callable[[Sequence[bytes] | None], None]) -> Callable[[], None]:
         return Listener(self.connect, wake).end
 
-    def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            while self._readers:
-                self._readers.pop().close()
-            if self._writer is not None:
-                self._writer.close()
-            if self._owned:
-                self.engine.dispose()
-
-    def forked(self) -> None:
-        """In a forked child: a new worker with new connections; the parent's stay untouched."""
-        _INHERITED.extend([self._writer, *self._readers])
-        closed = self._closed
-        self._lock = threading.Lock()
-        self._reset()
-        self._closed = closed
-
 
 def _execute(db: psycopg.Connection[Any]) -> Execute:
     def run(sql: str, params: Mapping[str, Any] | tuple[Any, ...]) -> psycopg.Cursor[Any]:
         return db.execute(sql.encode(), params, binary=True)
 
     return run
-
-
-def _again(error: BaseException) -> bool:
-    """Whether applying the same acts again may succeed: they carry nonces, so it is safe."""
-    if isinstance(error, Overtaken):
-        return True
-    cause = error.__cause__
-    clash = str(getattr(cause, "sqlstate", None) or "").startswith(("40", "23505"))
-    return clash or isinstance(error, StoreUnavailable)
-
-
-def _explained(error: BaseException) -> BaseException:
-    if isinstance(error, DBAPIError) and error.orig is not None:
-        error = error.orig
-    return translate(error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-HEAD = "0003"
+HEAD = "0006"
 #: Alembic's own table
 VERSION_TABLE = "tallystick_version"
+#: what SQLAlchemy calls MariaDB and MySQL
+MARIADB = ("mysql", "mariadb")

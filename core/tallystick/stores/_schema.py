@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, Inspector, Table
+from sqlalchemy import Connection, Engine, Index, Inspector, Table
 from sqlalchemy.exc import DBAPIError
 
 from tallystick.errors import SchemaMismatch, StoreBusy
-from tallystick.stores._revision import HEAD, VERSION_TABLE
+from tallystick.stores._revision import HEAD, MARIADB, VERSION_TABLE
 
 #: seconds that a change of the schema waits for another process's
 _PATIENCE = 30.0
@@ -54,8 +54,8 @@ def upgrade(engine: Engine) -> None:
     """
     Bring the database to this version's revision, from nothing or from an older one.
 
-    All of it happens, or nothing does. Several processes may do so at once; each returns when it
-    is done, by whomever.
+    All of it happens, or nothing does; on MariaDB and MySQL, what was cut off is finished by the
+    next call. Several processes may do so at once; each returns when it is done, by whomever.
     """
     from tallystick.stores import migrations
 
@@ -101,11 +101,21 @@ def check(engine: Engine) -> list[str]:
     with engine.connect() as connection:
         inspector = sqlalchemy.inspect(connection)
         for table in METADATA.sorted_tables:
-            found.extend(_differences(inspector, table))
+            found.extend(_differences(inspector, table, engine.dialect.name))
     return found
 
 
-def _differences(inspector: Inspector, table: Table) -> Generator[str]:
+def _over(index: Index, dialect: str) -> list[str]:
+    """The columns of an index, as the database has it."""
+    names = [column.name for column in index.columns]
+    if dialect not in MARIADB:
+        return names
+    from tallystick.stores._mariadb_schema import columns_of
+
+    return columns_of(names, index.dialect_options["postgresql"]["where"])
+
+
+def _differences(inspector: Inspector, table: Table, dialect: str) -> Generator[str]:
     name = table.name
     if not inspector.has_table(name):
         yield f"The table {name} is missing."
@@ -120,7 +130,7 @@ def _differences(inspector: Inspector, table: Table) -> Generator[str]:
     indexes = {index["name"]: index for index in inspector.get_indexes(name)}
     for index in sorted(table.indexes, key=lambda index: str(index.name)):
         there = indexes.get(str(index.name))
-        over = [column.name for column in index.columns]
+        over = _over(index, dialect)
         if there is None:
             yield f"The index {index.name} on {name} is missing."
         elif there["column_names"] != over:
@@ -149,6 +159,9 @@ def _refuse_strangers(connection: Connection) -> None:
     strangers = [name for name in METADATA.tables if inspector.has_table(name)]
     if not strangers:
         return
+    begun = connection.dialect.name in MARIADB and inspector.has_table(VERSION_TABLE)
+    if begun:  # that table is made first, and was not filled: somebody was cut off
+        return
     if not inspector.has_table(VERSION_TABLE) or connection.scalar(_REVISION) is None:
         raise SchemaMismatch(
             f"the database has {', '.join(sorted(strangers))}, but {VERSION_TABLE} names no "
@@ -166,6 +179,11 @@ def _transaction(engine: Engine) -> Generator[Connection]:
             stack.enter_context(_turn(connection))
             stack.enter_context(connection.begin())
             _begin_immediate(connection)
+        elif engine.dialect.name in MARIADB:
+            from tallystick.stores._mariadb_schema import turn
+
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            stack.enter_context(turn(connection, _PATIENCE))
         else:
             # Also for an engine that commits each statement, or sees the world as it was.
             connection = connection.execution_options(isolation_level="READ COMMITTED")
@@ -183,14 +201,14 @@ def _turn(connection: Connection) -> Generator[None]:
     if not path:
         yield
         return
-    import portalocker
+    from tallystick.stores import _locks
 
     folder = Path(f"{path}-workers")
     folder.mkdir(exist_ok=True)
-    lock = portalocker.Lock(folder / "schema.lock", timeout=_PATIENCE, check_interval=0.02)
+    lock = _locks.patiently(folder / "schema.lock", _PATIENCE)
     try:
         lock.acquire()
-    except portalocker.LockException as error:
+    except _locks.Locked as error:
         raise StoreBusy(
             f"another process has been changing the ledger's tables for {_PATIENCE:.0f} s; "
             f"try again, or see who holds {folder / 'schema.lock'}"

@@ -17,14 +17,26 @@ from tallystick import _acts as acts
 from tallystick import _changes as changes
 from tallystick import _points
 from tallystick import _rules as rules
+from tallystick._budgets import _acts as spending
+from tallystick._budgets._topups import RAISE
 from tallystick._keys import halts_chain
-from tallystick._model import Row
+from tallystick._model import Row, Status
 from tallystick._places import Adopt, Neighbours, places_of, with_place
-from tallystick._ports import Tx
+from tallystick._replay._records import ReadRecords
+from tallystick._undoing import _acts as undoing
 from tallystick._views import effect_of, event_of, item_of
-from tallystick.stores import _checkpoint_scripts
-
-Touched = list[tuple[bytes, bool]]
+from tallystick.stores import (
+    _archive_scripts,
+    _budget_limits,
+    _budget_reckoning,
+    _budget_scripts,
+    _checkpoint_scripts,
+    _retention_scripts,
+    _till,
+    _vault_scripts,
+)
+from tallystick.stores._budget_tx import SpendingTx as Tx
+from tallystick.stores._budget_tx import Touched
 
 _APPLIED = acts.Settled("applied")
 
@@ -45,6 +57,8 @@ def apply(tx: Tx, row: Row, change: changes.Change, touched: Touched) -> Row:
         tx.open_item(after, change.opens, change.note, now, change.due)
     if "status" in columns:
         touched.append((row.key, row.awaited))
+        harmless = change.event == "abandoned"
+        _budget_reckoning.follow(tx, row.key, row.tenant, columns["status"], harmless=harmless)
     return after
 
 
@@ -66,21 +80,35 @@ def start(tx: Tx, act: acts.Start, touched: Touched) -> acts.Found:
     row = tx.start(act)
     if row is None or before is None:
         return _refused(tx, act, before)
-    row = apply(tx, row, changes.started(act.actor, before, act.reason), touched)
+    row = apply(tx, row, changes.started(act.actor, before, act.reason, act.args), touched)
     touched.append((row.key, row.awaited))
     return acts.Found(True, row, True, tx.now())
 
 
+def start_unpaid(tx: Tx, act: acts.Start, touched: Touched) -> acts.Found:
+    """An attempt that no budget pays for; what an earlier one holds is not its to settle."""
+    found = start(tx, act, touched)
+    if found.fresh and found.row is not None and found.row.result_note == rules.UNSURE:
+        _budget_reckoning.follow(tx, act.key, act.tenant, Status.IN_DOUBT)
+    return found
+
+
 def _refused(tx: Tx, act: acts.Start, row: Row | None) -> acts.Found:
-    """Explain a refused start; a halt is the reason when nothing else is."""
+    """Explain a refused start: a halt, other budgets, or that somebody was faster."""
     now = tx.now()
     if row is None:
         return acts.Found(False, None, False, now)
     alive = tx.alive(row.holder)
+    if tx.standing(act.tenant) != act.standing:
+        return acts.Found(False, None, alive, now, stale=True)
     as_seen = (row.status, row.epoch, row.shown) == (act.status, act.epoch, act.shown)
     free = row.status != "running" or not alive
     if as_seen and free and not rules.too_late(row, now):
-        return acts.Found(False, None, False, now, halted=True)
+        # its holder may also have died since the statement that refused looked at it
+        halts = tx.halts(row.tenant)
+        halted = any(rules.stops(halt, row, undoing=act.undoing) for halt in halts)
+        if halted:
+            return acts.Found(False, None, False, now, halted=True)
     return acts.Found(False, row, alive, now)
 
 
@@ -98,6 +126,19 @@ def settle(tx: Tx, act: acts.Settle, matched: bool | None, touched: Touched) -> 
     change = changes.settle_late(row, act)
     late = "status" in change.columns
     return acts.Settled("late" if late else "fenced", apply(tx, row, change, touched))
+
+
+def settle_held(tx: Tx, act: spending.SettleHeld, touched: Touched) -> acts.Settled:
+    """Record an outcome and what becomes of the reservation, in one transaction."""
+    _till.till_of(tx).lock(act.lines)
+    settled = settle(tx, act.settle, tx.settle([act.settle])[0], touched)
+    if settled is _APPLIED:
+        _budget_reckoning.follow(tx, act.key, act.settle.tenant, act.settle.status)
+    return settled
+
+
+def reserve(tx: Tx, act: spending.Reserve, touched: Touched) -> spending.Reserved:
+    return _budget_scripts.reserve(tx, act, touched, start)
 
 
 def doubt(tx: Tx, act: acts.Doubt, touched: Touched) -> Row | None:
@@ -140,7 +181,11 @@ def decide(tx: Tx, act: acts.Decide, touched: Touched) -> acts.Decided:
         return acts.Decided(row, None if again else change or None, len(votes))
     if act.approve:
         tx.put_vote(row, act.by, changes.bound(row, act), act.reason, tx.now())
-    return acts.Decided(apply(tx, row, change, touched), None, len(votes) + 1)
+    after = apply(tx, row, change, touched)
+    if after.tool == RAISE and after.status == "approved":
+        detail = _budget_limits.granted(tx, after, act.by, act.reason)
+        after = apply(tx, after, changes.raised(after, act.by, detail), touched)
+    return acts.Decided(after, None, len(votes) + 1)
 
 
 def resolve(tx: Tx, act: acts.Resolve, touched: Touched) -> acts.Decided:
@@ -162,6 +207,17 @@ def _mine(tx: Tx, row: Row, kind: str, by: str, reason: str) -> bool:
         and (last.kind, last.actor) == (kind, by)
         and json.loads(last.detail).get("reason") == reason
     )
+
+
+def turn(tx: Tx, act: undoing.Turn, touched: Touched) -> acts.Decided:
+    row = tx.load(act.tenant, act.key)
+    if row is None:
+        return acts.Decided(None, "it does not exist")
+    change = changes.turn(row, act)
+    if isinstance(change, str):
+        again = _mine(tx, row, act.to, act.by, act.reason)
+        return acts.Decided(row, None if again else change)
+    return acts.Decided(apply(tx, row, change, touched))
 
 
 def cancel(tx: Tx, act: acts.Cancel, touched: Touched) -> acts.Decided:
@@ -209,9 +265,11 @@ def put_halt(tx: Tx, act: acts.PutHalt, touched: Touched) -> None:
 
 
 def lift_halt(tx: Tx, act: acts.LiftHalt, touched: Touched) -> int:
-    lifted = tx.lift_halt(act.tenant, act.tool, act.workflow)
+    lifted = tx.lift_halt(act.tenant, act.tool, act.workflow, contain=act.contain)
     if lifted:
-        scope = {"tool": act.tool, "workflow": act.workflow, "reason": act.reason}
+        scope: dict[str, Any] = {"tool": act.tool, "workflow": act.workflow, "reason": act.reason}
+        if act.contain:
+            scope["mode"] = "contain"
         _tell(tx, act.tenant, "lifted", act.by, scope)
     return lifted
 
@@ -248,9 +306,11 @@ def sweep(tx: Tx, act: acts.Sweep, touched: Touched) -> int:
             if change is not None:
                 apply(tx, row, change, touched)
                 found += 1
-        if not rows and not tx.alive(worker):
+        held = _budget_reckoning.sweep(tx, worker, act.limit)
+        found += held
+        if not rows and not held and not tx.alive(worker):
             tx.bury(worker)
-    return found
+    return found + _budget_reckoning.sweep(tx, "", act.limit)
 
 
 def look(tx: Tx, act: acts.Look) -> acts.Found:
@@ -265,7 +325,7 @@ def await_(tx: Tx, act: acts.Look, touched: Touched) -> acts.Found:
 
 _SCRIPTS: dict[type, Callable[[Tx, Any, Touched], Any]] = {
     acts.Ask: ask,
-    acts.Start: start,
+    acts.Start: start_unpaid,
     acts.Doubt: doubt,
     acts.Release: release,
     acts.Lapse: lapse,
@@ -273,6 +333,7 @@ _SCRIPTS: dict[type, Callable[[Tx, Any, Touched], Any]] = {
     acts.Decide: decide,
     acts.Resolve: resolve,
     acts.Cancel: cancel,
+    undoing.Turn: turn,
     acts.Observe: observe,
     acts.Notified: notified,
     Adopt: adopt,
@@ -280,7 +341,13 @@ _SCRIPTS: dict[type, Callable[[Tx, Any, Touched], Any]] = {
     acts.LiftHalt: lift_halt,
     acts.Sweep: sweep,
     acts.Look: await_,
+    spending.Reserve: reserve,
+    spending.SettleHeld: settle_held,
+    **_budget_scripts.SCRIPTS,
     **_checkpoint_scripts.SCRIPTS,
+    **_retention_scripts.SCRIPTS,
+    **_archive_scripts.SCRIPTS,
+    **_vault_scripts.SCRIPTS,
 }
 
 _READS: dict[type, Callable[[Tx, Any], Any]] = {
@@ -293,10 +360,16 @@ _READS: dict[type, Callable[[Tx, Any], Any]] = {
     ],
     acts.Halts: lambda tx, act: tx.halts(act.tenant),
     Neighbours: lambda tx, act: tx.neighbours(act),
+    undoing.ReadPlans: lambda tx, act: tx.plans(act),
+    ReadRecords: lambda tx, act: tx.recorded(act),
     acts.Page: lambda tx, act: tx.page(act),
     acts.Dead: lambda tx, act: tx.dead(),
     acts.Clock: lambda tx, act: tx.now(),
+    **_budget_scripts.READS,
     **_checkpoint_scripts.READS,
+    **_retention_scripts.READS,
+    **_archive_scripts.READS,
+    **_vault_scripts.READS,
 }
 
 
@@ -313,6 +386,12 @@ def script_of(act: object) -> Callable[[Tx, Any, Touched], Any]:
 
 def perform(tx: Tx, act: Any, touched: Touched) -> Any:
     """Apply one act."""
+    answer = _perform(tx, act, touched)
+    _till.close(tx)
+    return answer
+
+
+def _perform(tx: Tx, act: Any, touched: Touched) -> Any:
     if type(act) is acts.Claim:
         answer: Any = tx.claim([act])[0]
     elif type(act) is acts.Settle:
@@ -331,6 +410,7 @@ def perform_group(tx: Tx, group: Sequence[Any], touched: Touched) -> list[Any]:
     Two processes that take their locks in the same order cannot deadlock.
     """
     answers: list[Any] = [None] * len(group)
+    _till.lock(tx, group)
     order = sorted(range(len(group)), key=lambda i: getattr(group[i], "key", b""))
     claims = [i for i in order if isinstance(group[i], acts.Claim)]
     settles = [i for i in order if isinstance(group[i], acts.Settle)]
@@ -344,7 +424,8 @@ def perform_group(tx: Tx, group: Sequence[Any], touched: Touched) -> list[Any]:
             applied(group[i])
     for i in order:
         if not isinstance(group[i], acts.Claim | acts.Settle):
-            answers[i] = perform(tx, group[i], touched)
+            answers[i] = _perform(tx, group[i], touched)
+    _till.close(tx)
     return answers
 
 

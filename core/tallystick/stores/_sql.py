@@ -16,17 +16,25 @@ from typing import Any, get_type_hints
 
 from tallystick._acts import Claim, Settle
 from tallystick._model import Row
+from tallystick.stores._archive_sql import ARCHIVE_STATEMENTS
+from tallystick.stores._budget_sql import BUDGET_STATEMENTS, KNOWN
 from tallystick.stores._checkpoint_sql import CHECKPOINT_STATEMENTS
+from tallystick.stores._retention_sql import RETENTION_STATEMENTS
+from tallystick.stores._vault_sql import VAULT_STATEMENTS
 
 COLUMNS = Row._fields
 _ROW = ", ".join(f"e.{name}" for name in COLUMNS)
 _OWN = ", ".join(COLUMNS)
 
-#: a halt concerns the effect ``{e}``; draining lets go on what has begun
+#: a halt concerns the effect ``{e}``; draining lets go on what has begun, containing what undoes
 _HALTED = """EXISTS (SELECT 1 FROM tallystick_halt h
        WHERE (h.tenant IS NULL OR h.tenant = {e}tenant)
          AND (h.tool IS NULL OR h.tool = {e}tool)
          AND (h.workflow IS NULL OR h.workflow = {e}workflow){mode})"""
+
+_DRAINED = " AND (h.mode <> 'drain' OR e.attempt = 0)"
+_CONTAINED = " AND (h.mode <> 'contain' OR NOT {u})"
+_STOPPED = _HALTED.format(e="w.", mode=_CONTAINED.format(u="w.undoing"))
 
 STATEMENTS = {
     # -- the straight path --------------------------------------------------------------------
@@ -34,12 +42,14 @@ STATEMENTS = {
     "claim": f"""
 INSERT INTO tallystick_effect (key, tenant, workflow, tool, call_id, guarantee, status, epoch,
        attempt, holder, nonce, digest, shown, args, quorum, approval_until, facts, quiet,
-       key_lifetime, created_at, started_at, changed_at, events, awaited, scope, twin, place)
+       key_lifetime, created_at, started_at, changed_at, events, awaited, scope, twin, place,
+       undo)
 SELECT :key, :tenant, :workflow, :tool, :call_id, :guarantee, :status, 1,
        :attempt, :holder, :nonce, :digest, :shown, :args, :quorum, {{now}} + :expires, :facts,
        :quiet, :key_lifetime, {{now}}, CASE WHEN :attempt = 1 THEN {{now}} END, {{now}}, 0, false,
-       :scope, :twin, :place
- WHERE NOT {_HALTED.format(e=":", mode="")}
+       :scope, :twin, :place, :undo
+ WHERE NOT {_HALTED.format(e=":", mode=_CONTAINED.format(u=":undoing"))}
+   AND (:attempt = 0 OR {KNOWN.format(e=":")})
     ON CONFLICT (key) DO NOTHING""",
     # Record an outcome, if the attempt is still its holder's.
     "settle": """
@@ -58,13 +68,15 @@ UPDATE tallystick_effect AS e
    SET status = 'running', holder = :holder, nonce = :nonce, epoch = e.epoch + 1,
        attempt = e.attempt + 1, started_at = coalesce(e.started_at, {{now}}),
        changed_at = {{now}}, error = NULL,
-       result_note = CASE WHEN e.status IN ('running', 'in_doubt') THEN 'unsure' END
+       result_note = CASE WHEN e.status IN ('running', 'in_doubt') THEN 'unsure' END,
+       undo = coalesce(CAST(:undo AS TEXT), e.undo)
  WHERE e.key = :key AND e.tenant = :tenant AND e.status = :status AND e.epoch = :epoch
    AND e.shown = :shown
    AND (e.approval_until IS NULL OR e.approval_until > {{now}}
         OR e.status IN ('running', 'in_doubt'))
    AND (e.status <> 'running' OR NOT {{alive}})
-   AND NOT {_HALTED.format(e="e.", mode=" AND (h.mode = 'halt' OR e.attempt = 0)")}
+   AND NOT {_HALTED.format(e="e.", mode=_DRAINED + _CONTAINED.format(u=":undoing"))}
+   AND {KNOWN.format(e=":")}
 RETURNING {_OWN}""",
     # Read an effect and keep others from changing it until the transaction ends.
     "load": f"""
@@ -74,7 +86,7 @@ SELECT {_ROW} FROM tallystick_effect e WHERE e.key = :key AND e.tenant = :tenant
 SELECT {{now}}, e.status = 'running' AND {{alive}}, {_ROW}
   FROM tallystick_effect e WHERE e.key = :key AND e.tenant = :tenant""",
     # Whether any halt forbids a new effect.
-    "halted": f"SELECT {_HALTED.format(e=':', mode='')}",
+    "halted": f"SELECT {_HALTED.format(e=':', mode=_CONTAINED.format(u=':undoing'))}",
     # The newest effect of the same tool and arguments in the same workflow, under another key.
     "twin": """
 SELECT key FROM tallystick_effect
@@ -88,6 +100,10 @@ SELECT pg_advisory_xact_lock(k) FROM unnest(CAST(:twins AS bigint[])) AS k ORDER
 SELECT e.seq, e.key, e.call_id, e.tool, e.twin, e.status, e.approval_until IS NOT NULL, e.place
   FROM tallystick_effect e
  WHERE e.scope = :scope{where} ORDER BY e.seq DESC LIMIT :limit""",
+    # The effects of a workflow as they were asked for, oldest first.
+    "recorded": f"""
+SELECT e.seq, e.place, {_ROW} FROM tallystick_effect e
+ WHERE e.scope = :scope AND e.seq > :after ORDER BY e.seq LIMIT :limit""",
     # The places at which an effect was asked for.
     "place": "SELECT place FROM tallystick_effect WHERE key = :key",
     # Write them.
@@ -150,7 +166,8 @@ VALUES (:tenant, :tool, :workflow, :mode, :actor, :reason, :at)""",
 DELETE FROM tallystick_halt
  WHERE coalesce(tenant, '') = coalesce(CAST(:tenant AS TEXT), '')
    AND coalesce(tool, '') = coalesce(CAST(:tool AS TEXT), '')
-   AND coalesce(workflow, '') = coalesce(CAST(:workflow AS TEXT), '')""",
+   AND coalesce(workflow, '') = coalesce(CAST(:workflow AS TEXT), '')
+   AND (mode = 'contain') = :contain""",
     # Read the halts that concern a tenant.
     "halts": """
 SELECT tenant, tool, workflow, mode, actor, reason, at FROM tallystick_halt
@@ -187,6 +204,11 @@ SELECT {_ROW} FROM tallystick_effect e
     "find": f"""
 SELECT {_ROW} FROM tallystick_effect e
  WHERE e.tenant = :tenant{{where}} ORDER BY e.seq DESC LIMIT :limit""",
+    # The effects of a workflow and how each is undone, in the order they were written.
+    "plans": f"""
+SELECT e.seq, e.undo, {_ROW} FROM tallystick_effect e
+ WHERE e.scope = :scope AND e.tenant = :tenant AND e.workflow = :workflow AND e.seq > :after
+ ORDER BY e.seq LIMIT :limit""",
     # Rows in the order they were written.
     "page": f"""
 SELECT e.seq, {_ROW} FROM tallystick_effect e
@@ -199,14 +221,16 @@ WITH want AS ({{want}}),
 ins AS (
   INSERT INTO tallystick_effect (key, tenant, workflow, tool, call_id, guarantee, status, epoch,
          attempt, holder, nonce, digest, shown, args, quorum, approval_until, facts, quiet,
-         key_lifetime, created_at, started_at, changed_at, events, awaited, scope, twin, place)
+         key_lifetime, created_at, started_at, changed_at, events, awaited, scope, twin, place,
+         undo)
   SELECT w.key, w.tenant, w.workflow, w.tool, w.call_id, w.guarantee, w.status, 1,
          w.attempt, CASE WHEN w.attempt = 1 THEN w.holder END, w.nonce, w.digest, w.shown, w.args,
          w.quorum, {{now}} + w.expires, w.facts, w.quiet, w.key_lifetime, {{now}},
          CASE WHEN w.attempt = 1 THEN {{now}} END, {{now}}, 0, false, w.scope, w.twin,
-         w.place
+         w.place, w.undo
     FROM want w
-   WHERE NOT {_HALTED.format(e="w.", mode="")}
+   WHERE NOT {_STOPPED}
+     AND (w.attempt = 0 OR {KNOWN.format(e="w.")})
      AND (w.suspect = 'run' OR NOT EXISTS (
            SELECT 1 FROM tallystick_effect t
             WHERE t.scope = w.scope AND t.twin = w.twin AND t.key <> w.key AND t.seq > w.after))
@@ -214,12 +238,13 @@ ins AS (
       ON CONFLICT (key) DO NOTHING
   RETURNING key, nonce, created_at)
 SELECT w.nonce, i.created_at, {{now}},
-       e.key IS NULL AND i.key IS NULL AND {_HALTED.format(e="w.", mode="")},
+       e.key IS NULL AND i.key IS NULL AND {_STOPPED},
        CASE WHEN w.call_id IS NOT NULL OR w.suspect <> 'run' THEN
          (SELECT t.key FROM tallystick_effect t
            WHERE t.scope = w.scope AND t.twin = w.twin AND t.key <> w.key AND t.seq > w.after
            ORDER BY t.seq DESC LIMIT 1) END,
        e.status = 'running' AND {{alive}},
+       e.key IS NULL AND i.key IS NULL AND w.attempt = 1 AND NOT {KNOWN.format(e="w.")},
        {_ROW}
   FROM want w
   LEFT JOIN ins i ON i.key = w.key AND i.nonce = w.nonce
@@ -229,13 +254,14 @@ SELECT w.nonce, i.created_at, {{now}},
 CLAIM_NEW = f"""
 INSERT INTO tallystick_effect (key, tenant, workflow, tool, call_id, guarantee, status, epoch,
        attempt, holder, nonce, digest, shown, args, quorum, approval_until, facts, quiet,
-       key_lifetime, created_at, started_at, changed_at, events, awaited, scope, twin, place)
+       key_lifetime, created_at, started_at, changed_at, events, awaited, scope, twin, place,
+       undo)
 SELECT w.key, w.tenant, w.workflow, w.tool, w.call_id, w.guarantee, 'running', 1, 1, w.holder,
        w.nonce, w.digest, w.shown, w.args, w.quorum, NULL, NULL, w.quiet, w.key_lifetime,
        {{now}}, {{now}}, {{now}}, 0, false, w.scope, w.twin,
-         w.place
+         w.place, w.undo
   FROM ({{want}}) w
- WHERE NOT {_HALTED.format(e="w.", mode="")}
+ WHERE NOT {_STOPPED} AND {KNOWN.format(e="w.")}
  ORDER BY w.key
     ON CONFLICT (key) DO NOTHING RETURNING nonce, created_at"""
 
@@ -249,7 +275,7 @@ UPDATE tallystick_effect e
    AND e.nonce = w.nonce
 RETURNING e.nonce, e.awaited"""
 
-_TYPES = {"bytes": "bytea", "int": "bigint", "str": "text"}
+_TYPES = {"bytes": "bytea", "int": "bigint", "str": "text", "bool": "boolean"}
 _PARAMETER = re.compile(r"(?<![:\w]):(\w+)")
 
 
@@ -268,6 +294,8 @@ class Dialect:
     share: str
     #: how a parameter is written, with ``name`` in place of its name
     parameter: str
+    #: begins a transaction that sees the world as it is at one moment
+    snapshot: str = "BEGIN"
 
     def say(self, text: str, **more: str) -> str:
         """*text* in this dialect."""
@@ -277,8 +305,19 @@ class Dialect:
 
     def statements(self) -> Mapping[str, str]:
         """All statements in this dialect, by name."""
-        every = {**STATEMENTS, **CHECKPOINT_STATEMENTS}
-        return {name: self.say(text) for name, text in every.items()}
+        return {name: self.say(text) for name, text in common().items()}
+
+
+def common() -> dict[str, str]:
+    """All statements by name, as they are written once for every database."""
+    return {
+        **STATEMENTS,
+        **CHECKPOINT_STATEMENTS,
+        **BUDGET_STATEMENTS,
+        **RETENTION_STATEMENTS,
+        **ARCHIVE_STATEMENTS,
+        **VAULT_STATEMENTS,
+    }
 
 
 class _Keep(dict[str, str]):
@@ -296,6 +335,7 @@ POSTGRES = Dialect(
     lock=" FOR UPDATE",
     share=" FOR KEY SHARE",
     parameter="%(name)s",
+    snapshot="BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 )
 
 
@@ -317,6 +357,8 @@ def array(values: Iterable[Any], kind: str) -> str:
         items = ("NULL" if v is None else f'"\\\\x{v.hex()}"' for v in values)
     elif kind == "int":
         items = ("NULL" if v is None else str(v) for v in values)
+    elif kind == "bool":
+        items = ("t" if v else "f" for v in values)
     else:
         items = ("NULL" if v is None else f'"{_quoted(v)}"' for v in values)
     return f"{{{','.join(items)}}}"
@@ -334,9 +376,9 @@ def single(fields: Mapping[str, str]) -> str:
 
 
 def kinds(act: type[Claim | Settle]) -> dict[str, str]:
-    """The columns of an act and whether each is bytes, int or str."""
+    """The columns of an act and whether each is bytes, int, str or bool."""
     return {
-        name: next(kind for kind in ("bytes", "int", "str") if kind in str(hint))
+        name: next(kind for kind in _TYPES if kind in str(hint))
         for name, hint in get_type_hints(act).items()
     }
 

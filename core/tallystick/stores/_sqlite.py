@@ -27,11 +27,10 @@ from contextlib import (
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
-import portalocker
 import tenacity
 from sqlalchemy.exc import DBAPIError
 
-from tallystick._acts import Act, Claim, Found, Settle
+from tallystick._acts import Act, Claim, Settle
 from tallystick._ports import AnyAct, Applied, Lent
 from tallystick.errors import (
     InvalidUrl,
@@ -41,12 +40,14 @@ from tallystick.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from tallystick.stores import _schema, _scripts
+from tallystick.stores import _locks, _schema, _scripts
+from tallystick.stores._archive_sqlite import SqliteArchive
+from tallystick.stores._claiming import ClaimsAlone
 from tallystick.stores._clock import wall_micros
 from tallystick.stores._errors import translate
 from tallystick.stores._lend import alend, lend
 from tallystick.stores._sql import SQLITE, numbered
-from tallystick.stores._tx import SqlTx, granted, holding, inserted
+from tallystick.stores._tx import holding, swift
 from tallystick.stores._watch import DataVersion
 
 if TYPE_CHECKING:
@@ -59,9 +60,10 @@ _CLAIM = numbered(_STATEMENTS["claim"], (*Claim._fields, "attempt", "now"))
 _SETTLE = numbered(
     _STATEMENTS["settle"], ("key", "tenant", "epoch", "nonce", "to", *Settle._fields[5:], "now")
 )
+#: commits that do not wait for the disk, nor tidy up the log, and those that do both
+_SWIFT = ("PRAGMA synchronous = NORMAL", "PRAGMA wal_autocheckpoint = 0")
+_SAFE = ("PRAGMA synchronous = FULL", "PRAGMA wal_autocheckpoint = 1000")
 _IDLE_READERS = 8
-_WAIT = portalocker.LOCK_EX
-_TRY = portalocker.LOCK_EX | portalocker.LOCK_NB
 _NO_ROOM = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT}
 #: connections inherited by a fork: closing them here would break them in the parent
 _INHERITED: list[Any] = []
@@ -101,14 +103,18 @@ def path_of(url: sqlalchemy.URL) -> Path:
     return Path(name).resolve()
 
 
-class SqliteTx(SqlTx):
+class SqliteTx(SqliteArchive, ClaimsAlone):
     """One transaction on the file; the wall clock and lock files stand in for a server's."""
 
     dialect = SQLITE
     statements = _STATEMENTS
 
-    def __init__(self, execute: Any, alive: Callable[[str], bool], now: int) -> None:
+    def __init__(
+        self, execute: Any, alive: Callable[[str], bool], now: int, many: Any = None
+    ) -> None:
         super().__init__(execute)
+        #: one statement for many rows; a lent connection is not asked for it
+        self._many = many or execute
         self._alive = alive
         self._now = now
 
@@ -127,31 +133,15 @@ class SqliteTx(SqlTx):
             return None
         return super().start(act)
 
-    def claim(self, claims: Sequence[Claim]) -> list[Found]:
-        return [self._claim(c) for c in claims]
-
-    def _claim(self, c: Claim) -> Found:
-        twin = self._twin(c) if c.call_id is not None or c.suspect != "run" else None
-        if twin is None or c.suspect == "run":
-            running = c.status == "running"
-            values = (*(c if running else c._replace(holder=None)), int(running), self._now)
-            if self._execute(_CLAIM, values).rowcount == 1:
-                return inserted(c, self._now, twin)
-        row = self.look(c.tenant, c.key)
-        if row is not None:
-            alive = row.status == "running" and self.alive(row.holder)
-            return granted(c, row, self._now, twin, alive=alive)
-        place = {"tenant": c.tenant, "tool": c.tool, "workflow": c.workflow}
-        halted = bool(self.run("halted", **place).fetchone()[0])
-        return Found(False, None, False, self._now, halted=halted, twin=twin)
+    def _insert(self, c: Claim) -> bool:
+        running = c.status == "running"
+        values = (*(c if running else c._replace(holder=None)), int(running), self._now)
+        inserted: bool = self._execute(_CLAIM, values).rowcount == 1
+        return inserted
 
     def _settle(self, s: Settle) -> bool | None:
         found = self._execute(_SETTLE, (*s, self._now)).fetchone()
         return None if found is None else bool(found[0])
-
-    def _twin(self, c: Claim) -> bytes | None:
-        found = self.run("twin", scope=c.scope, twin=c.twin, key=c.key, after=c.after).fetchone()
-        return None if found is None else found[0]
 
     def beat(self, worker: str) -> None:
         self.run("beat", worker=worker, host=socket.gethostname(), pid=os.getpid(), first=None)
@@ -205,6 +195,8 @@ class SqliteStore:
         self._writer: sqlite3.Connection | None = None
         self._readers: deque[sqlite3.Connection] = deque()
         self._registered = False
+        #: whether the writer leaves out waiting for the disk
+        self._swift = False
         self._closed = False
 
     def connect(self, *, read_only: bool = False) -> sqlite3.Connection:
@@ -236,7 +228,7 @@ class SqliteStore:
             with self._birth:
                 if self._held is None:
                     held = (self._workers / self._id).open("w")
-                    portalocker.lock(held, portalocker.LOCK_EX | portalocker.LOCK_NB)
+                    _locks.take(held)
                     self._held = held
         return self._id
 
@@ -250,8 +242,8 @@ class SqliteStore:
             return False
         try:
             # shared: two that ask at once must not take each other for the worker
-            portalocker.lock(probe, portalocker.LOCK_SH | portalocker.LOCK_NB)
-        except portalocker.LockException:
+            _locks.share(probe)
+        except _locks.Locked:
             return True
         finally:
             probe.close()
@@ -259,7 +251,7 @@ class SqliteStore:
 
     def apply(self, acts: Sequence[AnyAct]) -> Applied:
         touched: list[tuple[bytes, bool]] = []
-        with self._lock, self._transaction(holds=holding(acts)) as tx:
+        with self._lock, self._transaction(holds=holding(acts), swift=swift(acts)) as tx:
             if len(acts) == 1:
                 return Applied([_scripts.perform(tx, acts[0], touched)], touched)
             return Applied(_scripts.perform_group(tx, acts, touched), touched)
@@ -269,16 +261,24 @@ class SqliteStore:
             return None
         try:
             touched: list[tuple[bytes, bool]] = []
-            with self._transaction(holds=holding(acts), patient=False) as tx:
+            hasty = {"swift": swift(acts), "patient": False}
+            with self._transaction(holds=holding(acts), **hasty) as tx:
                 return Applied([_scripts.perform(tx, act, touched) for act in acts], touched)
-        except portalocker.LockException:
+        except _locks.Locked:
             return None  # another process is in; whoever can wait for it should
         finally:
             self._lock.release()
 
     @contextmanager
-    def _transaction(self, *, holds: bool, patient: bool = True) -> Generator[SqliteTx]:
-        """A write transaction, entered through the gate; committed unless something is raised."""
+    def _transaction(
+        self, *, holds: bool, swift: bool = False, patient: bool = True
+    ) -> Generator[SqliteTx]:
+        """
+        A write transaction, entered through the gate; committed unless something is raised.
+
+        A *swift* one does not wait for the disk: it outlives its process, and a power cut only
+        with the next one that does wait.
+        """
         if self._closed:
             raise LedgerClosed("this ledger was closed; open a new one")
         try:
@@ -287,10 +287,15 @@ class SqliteStore:
             if holds:
                 self.worker()
             db = self._writer
-            portalocker.lock(self._gate, _WAIT if patient else _TRY)
+            _locks.take(self._gate, wait=patient)
             try:
+                if swift is not self._swift:
+                    for pragma in _SWIFT if swift else _SAFE:
+                        db.execute(pragma)
+                    self._swift = swift
                 db.execute("BEGIN IMMEDIATE")
-                tx = SqliteTx(db.execute, self.alive, wall_micros() + self.shift)
+                now = wall_micros() + self.shift
+                tx = SqliteTx(db.execute, self.alive, now, db.executemany)
                 if holds and not self._registered:
                     tx.beat(self._id)
                 yield tx
@@ -299,7 +304,7 @@ class SqliteStore:
             finally:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
-                portalocker.unlock(self._gate)
+                _locks.leave(self._gate)
         except (sqlite3.Error, OSError) as error:
             raise _explained(error, self.path) from error
 

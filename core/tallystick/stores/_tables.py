@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Identity,
     Index,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     MetaData,
     Text,
     false,
+    text,
 )
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
@@ -114,6 +116,7 @@ class EffectTable(Table, table=True):
     scope: bytes = _blob()
     twin: bytes = _blob()
     place: str | None = _text(null=True)
+    undo: str | None = _text(null=True)
 
 
 class EventTable(Table, table=True):
@@ -248,6 +251,167 @@ class TombstoneTable(Table, table=True):
     name: str = _text()
     through: str = _id()
     at: int = _big()
+
+
+class BudgetTable(Table, table=True):
+    """A budget's terms, as they were declared last."""
+
+    __tablename__: ClassVar[Any] = "tallystick_budget"
+
+    id: bytes = _blob(primary=True)
+    tenant: str = _text()
+    name: str = _text()
+    terms: str = _text()
+    standing: bool = _flag()
+    version: int = _big()
+    actor: str = _text()
+    created_at: int = _big()
+    changed_at: int = _big()
+
+
+class StandingTable(Table, table=True):
+    """How often the budgets that concern unnamed calls were declared, by tenant."""
+
+    __tablename__: ClassVar[Any] = "tallystick_standing"
+
+    tenant: str = _text(primary=True)
+    version: int = _big()
+
+
+class LineTable(Table, table=True):
+    """One metric of a budget for one set of values; whoever spends holds its lock."""
+
+    __tablename__: ClassVar[Any] = "tallystick_line"
+    __table_args__: ClassVar[Any] = (Index("tallystick_line_budget", "budget"),)
+
+    id: bytes = _blob(primary=True)
+    budget: bytes = _blob()
+    metric: str = _text()
+    label: str = _text()
+    raised: int = _big()
+
+
+class UseTable(Table, table=True):
+    """What is charged to a line in one window."""
+
+    __tablename__: ClassVar[Any] = "tallystick_use"
+    __table_args__: ClassVar[Any] = (
+        CheckConstraint(
+            "reserved >= 0 AND spent >= 0 AND unreconciled >= 0", "tallystick_use_sane"
+        ),
+        CheckConstraint("reserved + spent + unreconciled <= cap + over", "tallystick_use_within"),
+        {"info": {"storage": {"fillfactor": 50}}},
+    )
+
+    line: bytes = _blob(primary=True)
+    start: int = _big(primary=True)
+    reserved: int = _big()
+    spent: int = _big()
+    unreconciled: int = _big()
+    raised: int = _big()
+    cap: int = _big()
+    over: int = _big()
+    told: int = _big()
+
+
+class ReservationTable(Table, table=True):
+    """What was reserved for one call, and what became of it."""
+
+    __tablename__: ClassVar[Any] = "tallystick_reservation"
+    __table_args__: ClassVar[Any] = (
+        Index("tallystick_reservation_id", "id", unique=True),
+        Index("tallystick_reservation_scope", "scope", "seq"),
+        # the one index over a column that changes: without it the dead could not be swept
+        Index(
+            "tallystick_reservation_open",
+            "holder",
+            sqlite_where=text("state = 'held'"),
+            postgresql_where=text("state = 'held'"),
+        ),
+        _TUNED,
+    )
+
+    seq: int = _serial()
+    id: bytes = _blob()
+    tenant: str = _text()
+    kind: str = _text()
+    what: str = _text()
+    provider: str | None = _text(null=True)
+    workflow: str | None = _text(null=True)
+    session: str | None = _text(null=True)
+    scope: bytes | None = _blob(null=True)
+    iteration: int | None = _big(null=True)
+    state: str = _text()
+    holder: str = _text()
+    nonce: bytes = _blob()
+    until: int | None = _big(null=True)
+    parts: str = _text()
+    bound: int | None = _big(null=True)
+    cost: int | None = _big(null=True)
+    tokens: int | None = _big(null=True)
+    usage: str | None = _text(null=True)
+    price: str | None = _text(null=True)
+    digest: bytes | None = _blob(null=True)
+    answer: bytes | None = _blob(null=True)
+    note: str | None = _text(null=True)
+    created_at: int = _big()
+    settled_at: int | None = _big(null=True)
+
+
+class RaiseTable(Table, table=True):
+    """Who raised which limit by how much."""
+
+    __tablename__: ClassVar[Any] = "tallystick_raise"
+
+    id: bytes = _blob(primary=True)
+    line: bytes = _blob()
+    amount: int = _big()
+    start: int | None = _big(null=True)
+    actor: str = _text()
+    reason: str = _text()
+    at: int = _big()
+
+
+class SessionTable(Table, table=True):
+    """What a session has used so far, over all processes."""
+
+    __tablename__: ClassVar[Any] = "tallystick_session"
+
+    id: bytes = _blob(primary=True)
+    tenant: str = _text()
+    name: str = _text()
+    calls: int = _big()
+    tokens: int = _big()
+    nanos: int = _big()
+
+
+class AlertTable(Table, table=True):
+    """What somebody should hear of, once."""
+
+    __tablename__: ClassVar[Any] = "tallystick_alert"
+
+    id: bytes = _blob(primary=True)
+    tenant: str = _text()
+    kind: str = _text()
+    subject: str = _text()
+    detail: str = _text()
+    at: int = _big()
+    told: bool = _flag()
+
+
+class DataKeyTable(Table, table=True):
+    """A workflow's key, wrapped in the user's; without it nobody reads the workflow's payloads."""
+
+    __tablename__: ClassVar[Any] = "tallystick_datakey"
+    __table_args__: ClassVar[Any] = (Index("tallystick_datakey_tenant", "tenant", "scope"),)
+
+    scope: bytes = _blob(primary=True)
+    tenant: str = _text()
+    workflow: str = _text()
+    kek: str = _text()
+    wrapped: bytes | None = _blob(null=True)
+    created_at: int = _big()
+    shredded_at: int | None = _big(null=True)
 
 
 #: all of the above and nothing else

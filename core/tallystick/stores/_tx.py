@@ -6,13 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from tallystick._acts import Ask, Claim, EventRow, Find, Found, Page, Settle, Start
+from tallystick._budgets._acts import Reserve
 from tallystick._changes import Vote
 from tallystick._keys import scope_of
 from tallystick._model import Halt, Row, at
-from tallystick._places import Neighbour, Neighbours, places_of
+from tallystick._places import Neighbour, Neighbours, places_of, within_of
+from tallystick._replay._records import ReadRecords, Record
 from tallystick._rules import fresh_row
+from tallystick._undoing._acts import Planned, ReadPlans
+from tallystick.stores._archive_tx import SqlArchive
+from tallystick.stores._budget_tx import Overtaken, SqlBudgets
 from tallystick.stores._checkpoint_tx import SqlCheckpoints
+from tallystick.stores._retention_tx import SqlRetention
 from tallystick.stores._sql import STATEMENTS
+from tallystick.stores._vault_tx import SqlVault
 
 
 class Result(Protocol):
@@ -37,7 +44,7 @@ def plain(text: str) -> str:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
-class SqlTx(SqlCheckpoints):
+class SqlTx(SqlCheckpoints, SqlBudgets, SqlRetention, SqlArchive, SqlVault):
     """
     What the scripts need, said in SQL.
 
@@ -88,6 +95,9 @@ class SqlTx(SqlCheckpoints):
             shown=act.shown,
             nonce=act.nonce,
             holder=act.holder,
+            standing=act.standing,
+            undoing=act.undoing,
+            undo=act.undo,
         )
 
     def load(self, tenant: str, key: bytes) -> Row | None:
@@ -149,7 +159,7 @@ class SqlTx(SqlCheckpoints):
         return [Vote(by=by, digest=digest) for by, digest in found]
 
     def put_halt(self, halt: Halt, at: int) -> None:
-        self.lift_halt(halt.tenant, halt.tool, halt.workflow)
+        self.lift_halt(halt.tenant, halt.tool, halt.workflow, contain=halt.mode == "contain")
         self.run(
             "put_halt",
             tenant=halt.tenant,
@@ -161,8 +171,11 @@ class SqlTx(SqlCheckpoints):
             at=at,
         )
 
-    def lift_halt(self, tenant: str | None, tool: str | None, workflow: str | None) -> int:
-        return self.run("lift_halt", tenant=tenant, tool=tool, workflow=workflow).rowcount
+    def lift_halt(
+        self, tenant: str | None, tool: str | None, workflow: str | None, *, contain: bool
+    ) -> int:
+        scope = {"tenant": tenant, "tool": tool, "workflow": workflow, "contain": contain}
+        return self.run("lift_halt", **scope).rowcount
 
     def halts(self, tenant: str | None) -> list[Halt]:
         return [
@@ -201,12 +214,18 @@ class SqlTx(SqlCheckpoints):
         if act.workflow is not None:
             where += " AND e.scope = :scope AND e.workflow = :workflow"
             params |= {"scope": scope_of(act.tenant, act.workflow), "workflow": act.workflow}
-        for name in ("tool", "status"):
+        for name in ("tool", "status", "call_id"):
             if getattr(act, name) is not None:
                 where += f" AND e.{name} = :{name}"
                 params[name] = getattr(act, name)
         sql = self.dialect.say(STATEMENTS["find"], where=where)
         return [Row._make(r) for r in self._execute(sql, params).fetchall()]
+
+    def plans(self, act: ReadPlans) -> list[Planned]:
+        where = {"tenant": act.tenant, "workflow": act.workflow, "after": act.after}
+        scope = scope_of(act.tenant, act.workflow)
+        found = self.run("plans", scope=scope, limit=act.limit, **where).fetchall()
+        return [Planned(seq, Row._make(row), undo) for seq, undo, *row in found]
 
     def neighbours(self, act: Neighbours) -> list[Neighbour]:
         where = " AND e.twin = :twin" if act.twin is not None else ""
@@ -217,6 +236,10 @@ class SqlTx(SqlCheckpoints):
             Neighbour._make((*facts, bool(asked), places_of(place)))
             for *facts, asked, place in reversed(found)
         ]
+
+    def recorded(self, act: ReadRecords) -> list[Record]:
+        found = self.run("recorded", scope=act.scope, after=act.after, limit=act.limit).fetchall()
+        return [Record(seq, Row._make(row), within_of(place)) for seq, place, *row in found]
 
     def place(self, key: bytes) -> str | None:
         text: str | None = self.run("place", key=key).fetchone()[0]
@@ -246,10 +269,6 @@ class SqlTx(SqlCheckpoints):
         return [(n, r, self.history(act.tenant, r.key) if r.events else []) for n, r in rows]
 
 
-class Overtaken(Exception):
-    """Another process changed a row between reading and writing it: do the act again."""
-
-
 def granted(claim: Claim, row: Row, now: int, twin: bytes | None, *, alive: bool) -> Found:
     """What a claim met when its key was taken; by itself, if the nonce is its own."""
     mine = row.nonce == claim.nonce and row.status == claim.status
@@ -258,7 +277,17 @@ def granted(claim: Claim, row: Row, now: int, twin: bytes | None, *, alive: bool
 
 def holding(acts: Sequence[Any]) -> bool:
     """Whether any of *acts* may make this worker the holder of an effect."""
-    return any(isinstance(act, Claim | Start | Ask) for act in acts)
+    return any(isinstance(act, Claim | Start | Ask | Reserve) for act in acts)
+
+
+def swift(acts: Sequence[Any]) -> bool:
+    """
+    Whether a power cut may take back *acts*, as it takes back what they are for.
+
+    A reservation that begins no effect is there for a call of a model that the power cut ends, too;
+    what such a call did cost is always waited for.
+    """
+    return all(isinstance(act, Reserve) and act.claim is None and act.start is None for act in acts)
 
 
 def inserted(claim: Claim, now: int, twin: bytes | None) -> Found:

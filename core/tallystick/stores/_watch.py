@@ -57,3 +57,22 @@ class DataVersion:
     def end(self) -> None:
         """Stop watching; returns at once, the thread follows within milliseconds."""
         self._stop.set()
+
+
+class Ticks:
+    """Wakes everybody every so many seconds. The thread ends with :meth:`end`."""
+
+    def __init__(self, seconds: float, wake: Wake) -> None:
+        self._seconds = seconds
+        self._wake = wake
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="tallystick-watch", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._seconds):
+            self._wake(None)
+
+    def end(self) -> None:
+        """Stop ticking; returns at once, the thread follows within a tick."""
+        self._stop.set()

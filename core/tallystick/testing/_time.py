@@ -10,7 +10,7 @@ def turn_clock(ledger: Ledger, seconds: float) -> None:
     Let *seconds* pass for everything that *ledger* does and reads from now on.
 
     It is the database's clock as this ledger sees it that moves: expiries, quiet periods, key
-    lifetimes and, on PostgreSQL, leases of other workers; its own heart goes on beating. Other
+    lifetimes and, on a server, leases of other workers; its own heart goes on beating. Other
     ledgers are not affected.
     """
     store = ledger._engine.store  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]

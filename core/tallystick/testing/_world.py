@@ -13,7 +13,7 @@ def crash(ledger: Ledger) -> None:
     """
     End *ledger* as a killed process ends: nothing that waits is written, nothing is said.
 
-    Its locks are gone at once; on PostgreSQL it counts as dead when its lease has run out (turn
+    Its locks are gone at once; on a server it counts as dead when its lease has run out (turn
     another ledger's clock). The ledger cannot be used afterwards.
     """
     ledger._keeper.close()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

@@ -70,7 +70,7 @@ class Demo:
     def __enter__(self) -> Self:
         """Open the ledger, the bank, and places for agents to work."""
         with ExitStack() as stack:
-            stack.enter_context(_terminated())
+            self._stopped = stack.enter_context(_told_to_end())
             stack.enter_context(self._folder)
             with Ledger(self.ledger, create=True):
                 pass  # its tables are there now, before many ask for them at once
@@ -93,7 +93,7 @@ class Demo:
         lanes = sorted(self._lanes.values(), key=lambda lane: -_kills_in(lane.orders))
         works = [self._pool.submit(lane.work) for lane in lanes]
         self._asking = self._pool.submit(self._ask)  # ready to ask when the others are done
-        _all_done(works)
+        self._all_done(works)
         workflows = sorted({lane.workflow for lane in lanes})
         with Ledger(self.ledger) as ledger:
             found = doubts(ledger, workflows)
@@ -123,10 +123,26 @@ class Demo:
         """Wait until the agent asks, and return the key of what it asks for."""
         with Ledger(self.ledger) as ledger:
             while not self._asking.done():
+                self._go_on()
                 for effect in ledger.effects(workflow=self._refund, status="pending"):
                     return effect.key
                 time.sleep(0.05)
         raise DemoFailed(f"no agent asked for an approval:\n{self._asking.result().err[-2000:]}")
+
+    def _all_done(self, futures: list[Future[None]]) -> None:
+        """Wait for all, or for the first that fails; Ctrl-C is heard meanwhile."""
+        while True:
+            done, rest = wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION)
+            self._go_on()
+            for future in done:
+                future.result()
+            if not rest:
+                return
+
+    def _go_on(self) -> None:
+        """Raise what a signal raised and a finalizer swallowed, in which it happened to arrive."""
+        if self._stopped.is_set():
+            raise KeyboardInterrupt
 
     def _heard(self, fact: dict[str, Any]) -> None:
         """Pass what the bank says on to the agent that it is about."""
@@ -140,31 +156,24 @@ def _kills_in(orders: list[str]) -> int:
     return sum(order in KILLED for order in orders)
 
 
-def _all_done(futures: list[Future[None]]) -> None:
-    """Wait for all, or for the first that fails; Ctrl-C is heard meanwhile."""
-    while True:
-        done, rest = wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION)
-        for future in done:
-            future.result()
-        if not rest:
-            return
-
-
 @contextmanager
-def _terminated() -> Generator[None]:
-    """Make SIGTERM end the demo as Ctrl-C does, so that nothing is left running."""
+def _told_to_end() -> Generator[threading.Event]:
+    """Make SIGTERM end the demo as Ctrl-C does, so that nothing is left running; and remember."""
+    told = threading.Event()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
+        told.set()
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield told
         return
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield told
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def places(given: str | None) -> tuple[str, Path]:

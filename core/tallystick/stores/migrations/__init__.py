@@ -17,7 +17,7 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
-from tallystick.stores._revision import VERSION_TABLE
+from tallystick.stores._revision import MARIADB, VERSION_TABLE
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -50,7 +50,11 @@ def context(connection: Connection, **options: Any) -> MigrationContext:
 
 
 def upgrade(connection: Connection, target: str) -> None:
-    """Bring the tables from where they are to *target*, in the caller's transaction."""
+    """
+    Bring the tables from where they are to *target*, in the caller's transaction.
+
+    MariaDB and MySQL know none for this: there, what was cut off is finished by the next call.
+    """
     scripts = _scripts()
 
     def steps(heads: tuple[str, ...], _: MigrationContext) -> list[RevisionStep]:
@@ -58,7 +62,12 @@ def upgrade(connection: Connection, target: str) -> None:
         up = MigrationStep.upgrade_from_script
         return [up(scripts.revision_map, script) for script in reversed(newest_first)]
 
-    _run(context(connection, fn=steps))
+    alembic = context(connection, fn=steps)
+    if _on_mariadb(connection):
+        from tallystick.stores._mariadb_schema import begin
+
+        begin(_operations(alembic))
+    _run(alembic)
 
 
 def downgrade(connection: Connection) -> None:
@@ -72,8 +81,25 @@ def downgrade(connection: Connection) -> None:
 
     alembic = context(connection, fn=steps)
     _run(alembic)
-    Operations(alembic).drop_table(VERSION_TABLE)
+    operations = _operations(alembic)
+    operations.drop_table(VERSION_TABLE)
+    if _on_mariadb(connection):
+        from tallystick.stores._mariadb_sql import GUARD
+
+        operations.drop_table(GUARD)
 
 
 def _run(alembic: MigrationContext) -> None:
-    alembic.run_migrations(op=Operations(alembic))
+    alembic.run_migrations(op=_operations(alembic))
+
+
+def _operations(alembic: MigrationContext) -> Operations:
+    if alembic.dialect.name not in MARIADB:
+        return Operations(alembic)
+    from tallystick.stores._mariadb_schema import MariaOperations
+
+    return MariaOperations(alembic)
+
+
+def _on_mariadb(connection: Connection) -> bool:
+    return connection.dialect.name in MARIADB

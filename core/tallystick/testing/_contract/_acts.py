@@ -167,6 +167,7 @@ class Acts(Contract):
         row = ledger.row(ledger.only().key)
         by: dict[str, Any] = {"key": row.key, "tenant": row.tenant, "actor": "late"}
         again: dict[str, Any] = {"epoch": 1, "expires": 1, "quorum": 1, "facts": None, "reason": ""}
+        again |= {"args": row.args, "shown": row.shown}
         assert not ledger.apply(Release(nonce=row.nonce or b"", reason="", **by))
         assert ledger.apply(AskAgain(status="expired", **again, **by)) is None
         for act in (

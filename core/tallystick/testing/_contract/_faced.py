@@ -13,7 +13,6 @@ from tallystick._acts import Act, Look
 from tallystick._model import Effect, Row
 from tallystick._ports import AnyAct
 from tallystick._scope import Claimed
-from tallystick.ledger import Ledger
 from tallystick.testing._time import turn_clock
 
 T = TypeVar("T")
@@ -26,8 +25,8 @@ PATIENCE = 30.0
 class raises(Generic[E]):  # noqa: N801 - it reads as a word, as everywhere
     """Expect an error of a kind: ``with raises(Halted) as caught: …``, then ``caught.error``."""
 
-    def __init__(self, kind: type[E]) -> None:
-        self._kind = kind
+    def __init__(self, *kinds: type[E]) -> None:
+        self._kinds = kinds
         self.error: E
 
     def __enter__(self) -> raises[E]:
@@ -39,8 +38,10 @@ class raises(Generic[E]):  # noqa: N801 - it reads as a word, as everywhere
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        assert error is not None, f"{self._kind.__name__} was not raised"
-        if not isinstance(error, self._kind):
+        assert error is not None, (
+            f"{' or '.join(kind.__name__ for kind in self._kinds)} was not raised"
+        )
+        if not isinstance(error, self._kinds):
             return False
         self.error = error
         return True
@@ -81,9 +82,12 @@ class Tool:
 
 
 class Faced:
-    """One ledger through one face: ``faced.verb(…)`` calls the verb, or awaits its twin."""
+    """
+    A ledger, or what it gave, through one face: ``faced.verb(…)`` calls the verb, or awaits its
+    twin.
+    """
 
-    def __init__(self, ledger: Ledger, *, awaiting: bool) -> None:
+    def __init__(self, ledger: Any, *, awaiting: bool) -> None:
         self.ledger = ledger
         self._awaiting = awaiting
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+from tallystick._acts import LiftHalt
 from tallystick._model import Status
 from tallystick._policy import Approval, Policy
 from tallystick.errors import (
     ApprovalDenied,
     ApprovalExpired,
     ApprovalRequired,
+    CompensationIncomplete,
     DecisionRefused,
     EffectCancelled,
+    EffectCompensated,
     EffectFailed,
     EffectInDoubt,
     NotApplied,
@@ -28,8 +33,14 @@ ONCE = Policy(wait=0)
 ALLOWED: dict[str, dict[Status, Status]] = {
     "approve": {Status.PENDING: Status.APPROVED},
     "deny": {Status.PENDING: Status.DENIED},
-    "succeeded": {Status.IN_DOUBT: Status.SUCCEEDED},
-    "failed": {Status.IN_DOUBT: Status.FAILED},
+    "succeeded": {
+        Status.IN_DOUBT: Status.SUCCEEDED,
+        Status.COMPENSATION_FAILED: Status.COMPENSATED,
+    },
+    "failed": {
+        Status.IN_DOUBT: Status.FAILED,
+        Status.COMPENSATION_FAILED: Status.COMPENSATION_FAILED,
+    },
     "cancel": {
         Status.PENDING: Status.CANCELLED,
         Status.APPROVED: Status.CANCELLED,
@@ -56,6 +67,9 @@ MET: dict[Status, type[Exception] | str] = {
     Status.DENIED: ApprovalDenied,
     Status.EXPIRED: ApprovalExpired,
     Status.CANCELLED: EffectCancelled,
+    Status.COMPENSATING: EffectCompensated,
+    Status.COMPENSATED: EffectCompensated,
+    Status.COMPENSATION_FAILED: EffectCompensated,
 }
 
 
@@ -66,13 +80,13 @@ class Moves(Contract):
         """A new effect in *status*; its key."""
         bring = getattr(self, f"_bring_to_{status.value}")
         bring(ledger, args)
-        effect = ledger.effects(limit=1)[0]
+        effect = ledger.only(tool="charge", workflow=workflow_of(args))
         assert effect.status is status
         return str(effect.key)
 
     def _bring_to_pending(self, ledger: Faced, args: dict[str, Any]) -> str:
         with raises(ApprovalRequired) as caught:
-            ledger.call("charge", self.tool().fn, args, workflow="w", policy=ASK)
+            ledger.call("charge", self.tool().fn, args, workflow=workflow_of(args), policy=ASK)
         return str(caught.error.key)
 
     def _bring_to_approved(self, ledger: Faced, args: dict[str, Any]) -> None:
@@ -88,21 +102,45 @@ class Moves(Contract):
         self._bring_to_pending(ledger, args)
         ledger.turn(MINUTE + 1)
         with raises(ApprovalExpired):
-            ledger.call("charge", self.tool().fn, args, workflow="w", policy=ASK)
+            ledger.call("charge", self.tool().fn, args, workflow=workflow_of(args), policy=ASK)
 
     def _bring_to_running(self, ledger: Faced, args: dict[str, Any]) -> None:
-        ledger.hold("charge", args, workflow="w")
+        ledger.hold("charge", args, workflow=workflow_of(args))
 
     def _bring_to_succeeded(self, ledger: Faced, args: dict[str, Any]) -> None:
-        ledger.call("charge", self.tool("recorded").fn, args, workflow="w")
+        ledger.call("charge", self.tool("recorded").fn, args, workflow=workflow_of(args))
 
     def _bring_to_failed(self, ledger: Faced, args: dict[str, Any]) -> None:
         with raises(NotApplied):
-            ledger.call("charge", self.tool(NotApplied("no")).fn, args, workflow="w")
+            ledger.call("charge", self.tool(NotApplied("no")).fn, args, workflow=workflow_of(args))
 
     def _bring_to_in_doubt(self, ledger: Faced, args: dict[str, Any]) -> None:
         with raises(EffectInDoubt):
-            ledger.call("charge", self.tool(ValueError("?")).fn, args, workflow="w")
+            ledger.call("charge", self.tool(ValueError("?")).fn, args, workflow=workflow_of(args))
+
+    def _bring_to_compensating(self, ledger: Faced, args: dict[str, Any]) -> None:
+        """Its compensation waits for a person."""
+        ledger.ledger.compensation("asks", policy=ASK)(self.tool().fn)
+        self._compensated(ledger, "asks", args)
+
+    def _bring_to_compensated(self, ledger: Faced, args: dict[str, Any]) -> None:
+        ledger.ledger.compensation("works")(self.tool().fn)
+        self._compensated(ledger, "works", args)
+
+    def _bring_to_compensation_failed(self, ledger: Faced, args: dict[str, Any]) -> None:
+        """Its compensation cannot be found."""
+        self._compensated(ledger, "missing", args)
+
+    def _compensated(self, ledger: Faced, by: str, args: dict[str, Any]) -> None:
+        workflow, policy = workflow_of(args), Policy(compensate=by)
+        ledger.call("charge", self.tool("recorded").fn, args, workflow=workflow, policy=policy)
+        with suppress(CompensationIncomplete):
+            ledger.compensate(workflow)
+        ledger.apply(
+            LiftHalt(
+                tenant="default", tool=None, workflow=workflow, by="ann", reason="", contain=True
+            )
+        )
 
     def test_every_status_tells_a_caller_what_it_is(self) -> None:
         """A result, a run where one is allowed, or a typed error; never anything else."""
@@ -112,14 +150,14 @@ class Moves(Contract):
             self._bring_to(ledger, status, args)
             policy = ASK if status in _ASKED else ONCE
             charge = self.tool("done")
-            call = ("charge", charge.fn, args)
+            call, workflow = ("charge", charge.fn, args), workflow_of(args)
             met = MET[status]
             if isinstance(met, str):
-                assert ledger.call(*call, workflow="w", policy=policy) == met, status
+                assert ledger.call(*call, workflow=workflow, policy=policy) == met, status
             else:
                 with raises(met) as caught:
-                    ledger.call(*call, workflow="w", policy=policy)
-                assert caught.error.__dict__["workflow"] == "w", status
+                    ledger.call(*call, workflow=workflow, policy=policy)
+                assert caught.error.__dict__["workflow"] == workflow, status
             assert charge.times == (status is Status.APPROVED), status
 
     def test_every_status_allows_exactly_the_verbs_of_the_drawing(self) -> None:
@@ -146,7 +184,7 @@ class Moves(Contract):
         key = self._bring_to(ledger, Status.IN_DOUBT, args)
         ledger.resolve(key, by="ann", failed="the bank has no trace of it")
         charge = self.tool("done")
-        assert ledger.call("charge", charge.fn, args, workflow="w") == "done"
+        assert ledger.call("charge", charge.fn, args, workflow=workflow_of(args)) == "done"
         assert ledger.kinds(key) == ["in_doubt", "resolved", "started"]
 
     def test_a_doubt_that_was_resolved_as_happened_is_replayed(self) -> None:
@@ -165,3 +203,8 @@ class Moves(Contract):
 
 
 _ASKED = {Status.PENDING, Status.APPROVED, Status.DENIED, Status.EXPIRED, Status.CANCELLED}
+
+
+def workflow_of(args: dict[str, Any]) -> str:
+    """Each effect has a workflow of its own, so that one can be compensated without the others."""
+    return hashlib.sha256(repr(args).encode()).hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""What undoing an effect is made of: the plan that is recorded, names, acts, what came of it."""

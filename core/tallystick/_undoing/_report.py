@@ -1,0 +1,107 @@
+"""What came of undoing, and what is known of a run: values for users."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+#: what is left to do for somebody
+OPEN = ("failed", "missing", "in_doubt", "waiting")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undone:
+    """One effect, and why it is where it is in a :class:`Compensation`."""
+
+    #: of the effect that was to be undone, in hex
+    key: str
+    tool: str
+    reason: str = ""
+    #: what stays in the world although it was undone
+    residue: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compensation:
+    """
+    How far a workflow is undone.
+
+    ``done``: undone. ``failed``: its compensation said no, or cannot be called. ``missing``: its
+    compensation cannot be found in this process. ``in_doubt``: nobody knows what became of the
+    effect, or of its compensation. ``waiting``: a person has to approve its compensation. ``kept``:
+    it has no compensation, or a person said that it stays.
+    """
+
+    workflow: str
+    #: the savepoint that was gone back to; ``None`` for the beginning
+    to: str | None = None
+    done: tuple[Undone, ...] = ()
+    failed: tuple[Undone, ...] = ()
+    missing: tuple[Undone, ...] = ()
+    in_doubt: tuple[Undone, ...] = ()
+    waiting: tuple[Undone, ...] = ()
+    kept: tuple[Undone, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to be done."""
+        return not any(getattr(self, name) for name in OPEN)
+
+    def keys(self, name: str) -> tuple[str, ...]:
+        """The keys of one of the groups."""
+        return tuple(one.key for one in getattr(self, name))
+
+
+class RunStatus(StrEnum):
+    """Where a run is in its life."""
+
+    RUNNING = "running"
+    #: it stopped, or its process died: whoever opens it goes on with it
+    STOPPED = "stopped"
+    #: an error left its block; whoever opens it tries again
+    FAILED = "failed"
+    SUCCEEDED = "succeeded"
+    COMPENSATING = "compensating"
+    COMPENSATED = "compensated"
+    COMPENSATION_FAILED = "compensation_failed"
+    CANCELLED = "cancelled"
+
+
+_FINISHED = (RunStatus.SUCCEEDED, RunStatus.COMPENSATED, RunStatus.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run of a workflow, as it is recorded."""
+
+    #: the workflow's name
+    id: str
+    #: of its record, in hex: ``ledger.history(run.key)``
+    key: str
+    status: RunStatus
+    input: Any
+    #: of a run that succeeded
+    output: Any
+    #: type, message and traceback of what left its block
+    error: dict[str, Any] | None
+    #: the run around it
+    parent: str | None
+    attempts: int
+    #: what kind of run it is, by the name that it was given
+    kind: str | None
+    framework: str | None
+    version: str | None
+    #: what happens when an error leaves its block: ``never``, ``on_error`` or ``ask``
+    compensate: str
+    labels: dict[str, str] = field(default_factory=dict[str, str])
+    budgets: tuple[str, ...] = ()
+    created_at: datetime
+    changed_at: datetime
+    holder: str | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has its outcome, so that it is not opened again."""
+        return self.status in _FINISHED

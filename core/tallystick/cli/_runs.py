@@ -1,0 +1,137 @@
+"""Runs, and undoing what one did."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from tallystick._undoing._report import OPEN, Compensation, Run, RunStatus
+from tallystick.cli import _render
+from tallystick.cli._answer import NO, answering
+from tallystick.cli._options import DEFAULT, By, Json, LedgerUrl, Tenant, person
+from tallystick.cli._plain import ago, visible
+from tallystick.cli._target import opened
+from tallystick.errors import CompensationIncomplete, InvalidCall
+
+_SAYS = {
+    "done": "undone",
+    "kept": "stays",
+    "failed": "failed",
+    "missing": "missing",
+    "in_doubt": "in doubt",
+    "waiting": "waits",
+}
+_COLOURS = {"done": "green", "kept": "dim", "waiting": "yellow"}
+
+
+def runs(
+    *,
+    status: Annotated[RunStatus | None, typer.Option(help="Only in this status.")] = None,
+    parent: Annotated[str | None, typer.Option(help="Only those inside of this run.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="As many as this.")] = 50,
+    ledger: LedgerUrl = DEFAULT,
+    tenant: Tenant = "default",
+    as_json: Json = False,
+) -> None:
+    """
+    List runs, newest first.
+
+    What dead processes left open is shown as stopped: whoever opens it goes on.
+    """
+    with answering(json=as_json) as answer, opened(ledger, tenant) as book:
+        book.recover()
+        found = book.runs(status=status, parent=parent, limit=limit)
+        answer.give(found, lambda: _table(found))
+
+
+def compensate(
+    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="What is to be undone.")],
+    *,
+    to: Annotated[str | None, typer.Option(help="Only back to this savepoint.")] = None,
+    modules: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import", metavar="MODULE", help="Where compensations are registered; repeatable."
+        ),
+    ] = None,
+    by: By = None,
+    reason: Annotated[str, typer.Option(help="Why: kept in the history.")] = "",
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for others.")] = 60.0,
+    ledger: LedgerUrl = DEFAULT,
+    tenant: Tenant = "default",
+    as_json: Json = False,
+) -> None:
+    """
+    Undo what a workflow did, newest first; go on where another process died in it.
+
+    Functions are found by the names that were recorded, from the current folder, too. The exit
+    code is 1 where something is left to do.
+    """
+    who = person(by)
+    with answering(json=as_json) as answer, opened(ledger, tenant) as book:
+        _import(modules or [])
+        book.learn_compensations()
+        try:
+            done = asyncio.run(book.acompensate(workflow, to=to, by=who, reason=reason, wait=wait))
+        except CompensationIncomplete as incomplete:
+            done = incomplete.compensation
+        answer.give(done, lambda: _report(done))
+    if not done.complete:
+        raise typer.Exit(NO)
+
+
+def _import(modules: Sequence[str]) -> None:
+    folder = os.getcwd()  # noqa: PTH109 - as an entry of the path
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except Exception as error:
+            raise InvalidCall(f"--import {module}: {type(error).__name__}: {error}") from error
+
+
+def _table(found: Sequence[Run]) -> RenderableType:
+    if not found:
+        return Text("No runs fit.")
+    made = _render.table("run", "status", "kind", "attempts", "parent", "age")
+    for run in found:
+        made.add_row(
+            _render.cell(run.id),
+            _render.cell(run.status.replace("_", " ")),
+            _render.cell(run.kind or ""),
+            str(run.attempts),
+            _render.cell(run.parent or ""),
+            ago(run.created_at),
+        )
+    return made
+
+
+def _report(done: Compensation) -> list[RenderableType]:
+    made = _render.table("key", "what", "tool", "reason")
+    count = 0
+    for group, says in _SAYS.items():
+        for one in getattr(done, group):
+            count += 1
+            reason = one.reason or (f"leaves {one.residue}" if one.residue else "")
+            made.add_row(
+                one.key[: _render.SHORT],
+                Text(says, style=_COLOURS.get(group, "bold red")),
+                _render.cell(one.tool),
+                _render.cell(reason),
+            )
+    parts: list[RenderableType] = [made] if count else []
+    name = visible(done.workflow)
+    if done.complete:
+        return [*parts, Text(f"{name} is undone: {len(done.done)} effects.", style="green")]
+    left = sum(len(getattr(done, group)) for group in OPEN)
+    says = f"{name} is not undone: {left} left. Next: tallystick inbox"
+    return [*parts, Text(says, style="bold red")]

@@ -1,0 +1,13 @@
+"""
+Runs, and undoing them.
+
+:class:`Undo` goes into ``Policy(compensate=…)``; ``ledger.compensate`` answers with a
+:class:`Compensation`, ``ledger.run`` and ``ledger.runs`` with :class:`Run`.
+"""
+
+from __future__ import annotations
+
+from tallystick._undo import Undo
+from tallystick._undoing._report import Compensation, Run, RunStatus, Undone
+
+__all__ = ["Compensation", "Run", "RunStatus", "Undo", "Undone"]
