@@ -1,4 +1,9 @@
-"""LangChain tools, agents and MCP servers on the ledger: ``wrap_tools(tools, ledger)``."""
+"""
+LangChain tools, agents and MCP servers on the ledger: ``wrap_tools(tools, ledger)``.
+
+What their models cost stays within budgets with ``BudgetCallback(ledger, "a budget")``; what they
+answer is replayed with ``recorded(model, ledger)``.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,8 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
+from tallystick_langchain._budget import BudgetCallback
+from tallystick_langchain._recorded import recorded
 from tallystick_langchain._wrap import wrap_tool, wrap_tools
 
-__all__ = ["wrap_tool", "wrap_tools"]
+__all__ = ["BudgetCallback", "recorded", "wrap_tool", "wrap_tools"]

@@ -14,7 +14,7 @@ from langchain_core.runnables import RunnableConfig, ensure_config
 from langchain_core.tools import BaseTool, ToolException
 
 from tallystick import Guarantee, Policy
-from tallystick._context import WORKFLOW
+from tallystick._context import WORKFLOW, stated
 from tallystick._faces import run_sync
 from tallystick._ports import Ports
 from tallystick.errors import EffectFailed, LedgerError, NotApplied, NoWorkflow
@@ -214,7 +214,7 @@ async def where_of(p: Ports, call: Call, *, awaiting: bool) -> dict[str, Any]:
     In a graph also its place there, once what asked for the call is durable.
     """
     bound = call.binding
-    explicit = bound.workflow if bound.workflow is not None else WORKFLOW.get()
+    explicit = bound.workflow if bound.workflow is not None else stated()
     config = call.config if call.config is not None else ensure_config()
     spot = spot_of(config)
     harmless = bound.policy.guarantee is Guarantee.READ_ONLY  # made each time that it is asked for
@@ -232,6 +232,8 @@ async def where_of(p: Ports, call: Call, *, awaiting: bool) -> dict[str, Any]:
             return {"workflow": place.workflow, "place": place}
     thread = (config.get("configurable") or {}).get("thread_id")
     nowhere = thread is None or thread == "" or (_forgetful(spot) and not harmless)
+    if explicit is None and nowhere and (assumed := WORKFLOW.get()) is not None:
+        return {"workflow": assumed}
     if explicit is None and nowhere:
         raise NoWorkflow(
             f"{call.tool.name} was called outside of a workflow, so that nothing tells a retry "

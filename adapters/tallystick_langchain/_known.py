@@ -9,6 +9,8 @@ from langchain_core.tools import BaseTool
 
 from tallystick import Ledger, Policy
 
+#: in a model's metadata: its answers are recorded, and replayed
+RECORDED = "tallystick_recorded"
 _TOOLS: WeakKeyDictionary[Ledger, WeakValueDictionary[str, BaseTool]] = WeakKeyDictionary()
 _DEMANDS: WeakKeyDictionary[Ledger, dict[str, Policy]] = WeakKeyDictionary()
 

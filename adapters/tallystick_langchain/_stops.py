@@ -8,7 +8,6 @@ layer of LangChain and LangGraph lets through. An *answer* is for the model: it 
 
 from __future__ import annotations
 
-import functools
 import importlib
 import sys
 from types import CodeType
@@ -17,11 +16,13 @@ from typing import Any, cast
 from langchain_core.tools import ToolException
 
 from tallystick import Policy
+from tallystick._kinds import become
 from tallystick.errors import (
     ApprovalDenied,
     ApprovalExpired,
     ApprovalRequired,
     ArgumentsChanged,
+    BudgetError,
     DamagedRecord,
     EffectCancelled,
     EffectFailed,
@@ -34,8 +35,9 @@ from tallystick.errors import (
     ThreadError,
 )
 
-#: it happened, or it may have: whoever hears of a failure here may do it a second time
-STOPS = (EffectStopped, ResultNotStored, ResultTypeUnknown, DamagedRecord, ThreadError)
+#: it happened, or it may have: whoever hears of a failure here may do it a second time; or nobody
+#: pays for it, and doing it again costs the same
+STOPS = (EffectStopped, ResultNotStored, ResultTypeUnknown, DamagedRecord, ThreadError, BudgetError)
 #: it did not happen, for a reason that concerns the model
 ANSWERS = (ApprovalDenied, ApprovalExpired, EffectCancelled, ArgumentsChanged, NotApplied)
 
@@ -44,14 +46,14 @@ def translate(error: LedgerError) -> LedgerError:
     """*error* itself, now also of the framework's kind where it needs one."""
     if isinstance(error, STOPS):
         bubble = _bubble()
-        return error if bubble is None else _become(error, bubble)
+        return error if bubble is None else become(error, bubble)
     if isinstance(error, ApprovalDenied):
         error.args = (_denial(error),)
     elif isinstance(error, EffectFailed) and _tool_said_no(error):
         error.args = (error.error_message,)
     elif not isinstance(error, ANSWERS):
         return error
-    return _become(error, ToolException)
+    return become(error, ToolException)
 
 
 def classifying(policy: Policy, stub: CodeType | None) -> Policy:
@@ -79,7 +81,8 @@ def is_control_flow(error: BaseException) -> bool:
 
     That is an interrupt, an answer to one that did not fit, and another effect inside this one
     that waits for a person and did not start. One that is in doubt is not: run again, an agent
-    inside the tool might ask for it under another id.
+    inside the tool might ask for it under another id. Nor is a model that nobody pays for: the
+    tool may have done something before it asked it.
     """
     if isinstance(error, ApprovalRequired | Halted):
         return True
@@ -98,31 +101,6 @@ def _bubble() -> type[Exception] | None:
     except ImportError:
         return None
     return cast("type[Exception]", errors.GraphBubbleUp)
-
-
-def _become(error: LedgerError, kind: type[Exception]) -> LedgerError:
-    if not isinstance(error, kind):
-        # The layout is the same: only the answer to isinstance changes.
-        object.__setattr__(error, "__class__", _also(type(error), kind))  # type: ignore[arg-type]
-    return error
-
-
-@functools.cache
-def _also(cls: Any, kind: Any) -> type[LedgerError]:
-    def reduce(self: LedgerError) -> tuple[Any, ...]:
-        return _revive, (cls, kind, self.args, self.__dict__)
-
-    names = {name: getattr(cls, name) for name in ("__module__", "__qualname__", "__doc__")}
-    return type(cls.__name__, (cls, kind), {**names, "__reduce__": reduce})
-
-
-def _revive(
-    cls: type[LedgerError], kind: type[Exception], args: tuple[Any, ...], state: dict[str, Any]
-) -> LedgerError:
-    error = cls.__new__(cls, *args)
-    error.args = args
-    error.__dict__.update(state)
-    return _become(error, kind)
 
 
 def _denial(error: ApprovalDenied) -> str:

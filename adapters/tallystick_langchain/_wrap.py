@@ -10,8 +10,8 @@ from langchain_core.tools import BaseTool
 from langchain_core.tools import tool as to_tool
 
 from tallystick import Ledger, Policy
-from tallystick._keys import check_name
-from tallystick.errors import InvalidCall, InvalidPolicy
+from tallystick._wrapping import check_binding, check_names, check_same
+from tallystick.errors import InvalidCall
 from tallystick_langchain._binding import (
     BINDING,
     BY_COROUTINE,
@@ -98,12 +98,7 @@ def wrap_tools(
     """
     made = [_as_tool(tool) for tool in tools]
     names = [tool.name for tool in made if isinstance(tool, BaseTool)]
-    unknown = [name for name in policies or {} if name not in names]
-    if unknown:
-        raise InvalidPolicy(
-            f"policies={{…}} names {', '.join(map(repr, unknown))}, and no tool has that name; "
-            f"the tools are {', '.join(names) or 'none'}"
-        )
+    check_names(policies or (), names)
     return [
         _wrapped(tool, ledger, workflow, (policies or {}).get(tool.name), default, on_fork)
         if isinstance(tool, BaseTool)
@@ -168,11 +163,12 @@ def _wrapped(
     default: Policy,
     on_fork: Fork,
 ) -> BaseTool:
-    _checked(ledger, workflow, policy, default)
+    check_binding(ledger, workflow, policy, default)
     check_fork(on_fork)
     bound = binding_of(tool)
     if bound is not None:
-        return _same(tool, bound, ledger, workflow, policy)
+        check_same(tool.name, bound, ledger, workflow, policy)
+        return tool
     chosen = policy if policy is not None else hinted(tool, default)
     copy = tool.model_copy()
     vars(copy)[BINDING] = Binding(
@@ -181,31 +177,6 @@ def _wrapped(
     object.__setattr__(copy, "__class__", _ledgered(type(tool)))
     remember(ledger, copy)
     return copy
-
-
-def _checked(ledger: Any, workflow: Any, *policies: Any) -> None:
-    if not isinstance(ledger, Ledger):
-        raise InvalidCall(f"{ledger!r} is no ledger; give a tallystick.Ledger")
-    if workflow is not None:
-        check_name(workflow, "workflow")
-    for policy in policies:
-        if policy is not None and not isinstance(policy, Policy):
-            raise InvalidPolicy(f"{policy!r} is no policy; give a tallystick.Policy")
-
-
-def _same(
-    tool: BaseTool, bound: Binding, ledger: Ledger, workflow: str | None, policy: Policy | None
-) -> BaseTool:
-    if bound.ledger is not ledger:
-        raise InvalidCall(f"{tool.name} is wrapped for another ledger already; wrap the original")
-    if workflow not in (None, bound.workflow):
-        raise InvalidCall(
-            f"{tool.name} is wrapped for the workflow {bound.workflow!r} already, not for "
-            f"{workflow!r}; wrap the original"
-        )
-    if policy not in (None, bound.policy):
-        raise InvalidPolicy(f"{tool.name} is wrapped with another policy already; name it once")
-    return tool
 
 
 @functools.cache

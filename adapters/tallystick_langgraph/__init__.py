@@ -1,5 +1,5 @@
 """
-LangGraph on the ledger: approvals, middleware, nodes, and runs that happen once.
+LangGraph on the ledger: approvals, middleware, budgets, nodes, and runs that happen once.
 
 Tools are wrapped with :func:`tallystick_langchain.wrap_tools`, checkpoints kept with
 :class:`tallystick_checkpoint.LedgerSaver`.
@@ -17,13 +17,17 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
+from tallystick_langgraph._advice import Advice
 from tallystick_langgraph._approval import approval_node
+from tallystick_langgraph._budgeting import BudgetMiddleware
 from tallystick_langgraph._middleware import LedgerMiddleware
 from tallystick_langgraph._nodes import ledgered_node, ledgered_task
 from tallystick_langgraph._resuming import Resumed, aresume_approved, resume_approved
 from tallystick_langgraph._runs import ainvoke_once, invoke_once
 
 __all__ = [
+    "Advice",
+    "BudgetMiddleware",
     "LedgerMiddleware",
     "Resumed",
     "ainvoke_once",

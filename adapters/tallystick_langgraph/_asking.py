@@ -103,15 +103,21 @@ class Asker:
         if not effects or pending(effects):
             return
         for answer in self._given():
-            if not looks_like_one(answer):
+            if not await self._take(p, effects, answer):
                 return
-            own = self._interrupt_id(self.asked)
-            mark = _mark(own, answer)
-            interrupt(question(effects, {}))
-            self.asked += 1
-            why = conflict(answer, effects)
-            if why and not await self._refused_before(p, effects, mark):
-                await self._refuse(p, effects, own, mark, why)
+
+    async def _take(self, p: Ports, effects: Sequence[Effect], answer: Any) -> bool:
+        """Take *answer* to a question about *effects*, which are decided; False if it is none."""
+        if not looks_like_one(answer):
+            return False
+        own = self._interrupt_id(self.asked)
+        mark = _mark(own, answer)
+        interrupt(question(effects, {}))
+        self.asked += 1
+        why = conflict(answer, effects)
+        if why and not await self._refused_before(p, effects, mark):
+            await self._refuse(p, effects, own, mark, why)
+        return True
 
     # -- is it an answer to this question? ------------------------------------------------------
 
@@ -212,6 +218,7 @@ class Asker:
                     reason=one.reason,
                     args=one.args if one.kind == "edit" else None,
                     digest=effect.digest if one.kind != "reject" else None,
+                    redaction=self._ledger._redaction,  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
                 )
             except DecisionRefused as refused:
                 raise Unfit(str(refused)) from refused

@@ -12,7 +12,7 @@ from langgraph.func import task  # pyright: ignore[reportMissingTypeStubs]
 
 from tallystick import Ledger, Policy
 from tallystick._binding import bind_positional
-from tallystick._context import WORKFLOW
+from tallystick._context import WORKFLOW, stated
 from tallystick._faces import run_sync
 from tallystick._flows import desk
 from tallystick._keys import check_name, is_a
@@ -218,7 +218,7 @@ class _Body:
         raise undecided(self._name)
 
     async def _where(self, p: Ports, config: RunnableConfig, *, awaiting: bool) -> dict[str, Any]:
-        spot, explicit = spot_of(config), WORKFLOW.get()
+        spot, explicit = spot_of(config), stated()
         if spot is not None:
             place = await placed(
                 p,
@@ -231,6 +231,7 @@ class _Body:
             )
             if place is not None:
                 return {"workflow": place.workflow, "place": place}
+        explicit = WORKFLOW.get()
         if explicit is None:
             raise NoWorkflow(
                 f"{self._name} runs in a graph without a checkpointer or outside of any, so that "

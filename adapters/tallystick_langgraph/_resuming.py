@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tallystick import Effect, Ledger, Status
+from tallystick._budgets._topups import RAISE
 from tallystick._keys import is_a
 from tallystick.errors import InvalidCall
+from tallystick_langgraph._topping import waiting
 
 #: what a decision, or the time for one, leaves
 _DECIDED = (Status.APPROVED, Status.DENIED, Status.EXPIRED)
+#: budgets that were raised, among which those are looked for that something waits for
+_RAISED = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +44,8 @@ def resume_approved(
     Go on with the threads of *graph* whose approvals were decided elsewhere.
 
     Looks at the newest *limit* effects of *ledger* that are approved, denied or expired, and
-    invokes each thread that stands waiting for one of them with ``None``. A thread that raises is
+    invokes each thread that stands waiting for one of them with ``None``; also those that wait for
+    a budget to be raised. A thread that raises is
     reported and does not keep the others waiting. With *every* it looks again after that many
     seconds, until *stop* is set, and returns what the last look found.
 
@@ -51,7 +56,7 @@ def resume_approved(
     while True:
         found = [
             _resume(graph, thread, effects)
-            for thread, effects in _by_thread(_decided(ledger, limit)).items()
+            for thread, effects in _by_thread(_named(ledger, _decided(ledger, limit))).items()
             if _waits(graph.get_state(_config(thread)), effects)
         ]
         if every is None or stop is None or stop.wait(every):
@@ -70,10 +75,10 @@ async def aresume_approved(
     _checked(graph, ledger, every, stop)
     while True:
         found: list[Resumed] = []
-        effects = [
-            one for status in _DECIDED for one in await ledger.aeffects(status=status, limit=limit)
-        ]
-        for thread, mine in _by_thread(effects).items():
+        looks = _looks(limit)
+        effects = [one for look in looks for one in await ledger.aeffects(**look)]
+        named = [(thread, e) for e in effects for thread in await _athreads(ledger, e)]
+        for thread, mine in _by_thread(named).items():
             if _waits(await graph.aget_state(_config(thread)), mine):
                 found.append(await _aresume(graph, thread, mine))
         if every is None or stop is None:
@@ -95,13 +100,34 @@ def _checked(graph: Any, ledger: Any, every: float | None, stop: Any) -> None:
 
 
 def _decided(ledger: Ledger, limit: int) -> list[Effect]:
-    return [one for status in _DECIDED for one in ledger.effects(status=status, limit=limit)]
+    return [one for look in _looks(limit) for one in ledger.effects(**look)]
 
 
-def _by_thread(effects: Iterable[Effect]) -> dict[str, list[Effect]]:
-    found: dict[str, list[Effect]] = {}
+def _looks(limit: int) -> list[dict[str, Any]]:
+    """Where decisions are found; a budget that was raised is done with as it is approved."""
+    raised = {"tool": RAISE, "status": Status.SUCCEEDED, "limit": min(limit, _RAISED)}
+    return [*({"status": status, "limit": limit} for status in _DECIDED), raised]
+
+
+def _named(ledger: Ledger, effects: Iterable[Effect]) -> Iterator[tuple[str, Effect]]:
+    """Each of *effects* with each thread that waits for it."""
     for effect in effects:
-        found.setdefault(effect.workflow, []).append(effect)
+        if effect.tool == RAISE:
+            yield from ((thread, effect) for thread in waiting(ledger.history(effect.key)))
+        else:
+            yield effect.workflow, effect
+
+
+async def _athreads(ledger: Ledger, effect: Effect) -> list[str]:
+    if effect.tool == RAISE:
+        return waiting(await ledger.ahistory(effect.key))
+    return [effect.workflow]
+
+
+def _by_thread(named: Iterable[tuple[str, Effect]]) -> dict[str, list[Effect]]:
+    found: dict[str, list[Effect]] = {}
+    for thread, effect in named:
+        found.setdefault(thread, []).append(effect)
     return found
 
 

@@ -6,7 +6,6 @@ They are listed wherever tallystick is installed, so LangGraph is imported when 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +16,7 @@ from rich.text import Text
 
 from tallystick.cli import _render
 from tallystick.cli._answer import NO, Answer, answering
-from tallystick.cli._options import DEFAULT, Json, LedgerUrl, Tenant
+from tallystick.cli._options import DEFAULT, Json, LedgerUrl, Tenant, duration
 from tallystick.cli._target import opened
 from tallystick_checkpoint._extra import required
 
@@ -30,16 +29,6 @@ Threads = Annotated[
     typer.Option("--thread", metavar="ID", help="Only this thread; may be given several times."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-def duration(text: str) -> timedelta:
-    """A time like ``30d``, ``12h`` or ``45m``."""
-    found = re.fullmatch(r"(\d{1,6})([smhdw])", text.strip())
-    if found is None:
-        raise typer.BadParameter(f"{text!r} is no time; write it like 30d, 12h or 45m")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 def prune(

@@ -14,6 +14,7 @@ from tallystick.errors import InvalidCall
 from tallystick_checkpoint import _flows as flows
 from tallystick_checkpoint import _pruning as pruning
 from tallystick_checkpoint._pruning import Retained
+from tallystick_checkpoint._replaying import refuse
 
 
 class House(BaseCheckpointSaver[str]):
@@ -23,10 +24,12 @@ class House(BaseCheckpointSaver[str]):
 
     @property
     def _sync(self) -> Ports:
+        refuse(self.ledger)
         return self.ledger._blocking  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
     @property
     def _async(self) -> Ports:
+        refuse(self.ledger)
         return self.ledger._awaiting  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
     def delete_thread(self, thread_id: str) -> None:
@@ -99,6 +102,7 @@ class House(BaseCheckpointSaver[str]):
         first, so that what a crash leaves is whole.
 
         >>> from tallystick import Ledger
+        >>> from tallystick_checkpoint import LedgerSaver
         >>> with Ledger("memory://") as ledger:
         ...     LedgerSaver(ledger).retain(older_than=timedelta(days=30), keep=10)
         Retained(threads=0, dropped=0, kept=0)

@@ -14,6 +14,7 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
     get_checkpoint_metadata,
 )
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
@@ -27,6 +28,7 @@ from tallystick_checkpoint import _flows as flows
 from tallystick_checkpoint._history import History
 from tallystick_checkpoint._house import House
 from tallystick_checkpoint._memory import Memory
+from tallystick_checkpoint._replaying import stand_in
 
 
 class LedgerSaver(House):
@@ -52,6 +54,7 @@ class LedgerSaver(House):
         durable, before it acts; then CheckpointLate, and nothing was started.
 
     Any thread and any event loop may use it, on every store of the ledger. It ends with the ledger.
+    Inside of ``with ledger.replay(…)`` threads begin anew, and what is kept is kept in memory.
 
     >>> from tallystick import Ledger
     >>> ledger = Ledger("memory://")
@@ -81,6 +84,11 @@ class LedgerSaver(House):
         """The serializer that makes nothing but what LangGraph knows to be safe."""
         return JsonPlusSerializer(allowed_msgpack_modules=None)
 
+    @property
+    def _stand_in(self) -> InMemorySaver | None:
+        """What keeps the threads of a replay."""
+        return stand_in(self, self.ledger)
+
     def _place(self, config: RunnableConfig) -> flows.Place:
         return flows.place_of(self.ledger.tenant, config)
 
@@ -88,11 +96,15 @@ class LedgerSaver(House):
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The checkpoint that *config* names, or the newest of its thread and namespace."""
+        if (other := self._stand_in) is not None:
+            return other.get_tuple(config)
         self._begins(config)
         return run_sync(flows.get(self._sync, self._memory, self.serde, self._place(config)))
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As :meth:`get_tuple`, awaited."""
+        if (other := self._stand_in) is not None:
+            return await other.aget_tuple(config)
         self._begins(config)
         return await flows.get(self._async, self._memory, self.serde, self._place(config))
 
@@ -112,6 +124,9 @@ class LedgerSaver(House):
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
         """Checkpoints, newest first; of all threads without *config*."""
+        if (other := self._stand_in) is not None:
+            yield from other.list(config, filter=filter, before=before, limit=limit)
+            return
         asked = self._asked(config, before)
         yield from run_sync(
             flows.find(self._sync, self._memory, self.serde, asked, filter or {}, limit)
@@ -126,6 +141,10 @@ class LedgerSaver(House):
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
         """As :meth:`list`, awaited."""
+        if (other := self._stand_in) is not None:
+            async for kept in other.alist(config, filter=filter, before=before, limit=limit):
+                yield kept
+            return
         asked = self._asked(config, before)
         for found in await flows.find(
             self._async, self._memory, self.serde, asked, filter or {}, limit
@@ -158,6 +177,8 @@ class LedgerSaver(House):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Keep a checkpoint, durable on return; ThreadDeleted if its thread was deleted since."""
+        if (other := self._stand_in) is not None:
+            return other.put(config, checkpoint, metadata, new_versions)
         merged = get_checkpoint_metadata(config, metadata)
         draft = flows.Draft(self._place(config), checkpoint, merged, new_versions)
         return run_sync(flows.put(self._sync, self._memory, self.serde, draft))
@@ -170,6 +191,8 @@ class LedgerSaver(House):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """As :meth:`put`, awaited."""
+        if (other := self._stand_in) is not None:
+            return await other.aput(config, checkpoint, metadata, new_versions)
         merged = get_checkpoint_metadata(config, metadata)
         draft = flows.Draft(self._place(config), checkpoint, merged, new_versions)
         return await flows.put(self._async, self._memory, self.serde, draft)
@@ -182,6 +205,9 @@ class LedgerSaver(House):
         task_path: str = "",
     ) -> None:
         """Keep what a task wrote for the next checkpoint; dropped if the thread was deleted."""
+        if (other := self._stand_in) is not None:
+            other.put_writes(config, writes, task_id, task_path)
+            return
         place = self._place(config)
         run_sync(flows.put_writes(self._sync, self.serde, place, writes, task_id, task_path))
 
@@ -193,6 +219,9 @@ class LedgerSaver(House):
         task_path: str = "",
     ) -> None:
         """As :meth:`put_writes`, awaited."""
+        if (other := self._stand_in) is not None:
+            await other.aput_writes(config, writes, task_id, task_path)
+            return
         place = self._place(config)
         await flows.put_writes(self._async, self.serde, place, writes, task_id, task_path)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tallystick import Ledger
+from tests.providers._server import Provider
 
 
 @pytest.fixture
@@ -14,3 +15,10 @@ def ledger() -> Iterator[Ledger]:
     """A ledger of the test's own."""
     with Ledger("memory://") as ledger:
         yield ledger
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    """The providers' APIs on loopback."""
+    with Provider() as provider:
+        yield provider

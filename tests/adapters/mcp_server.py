@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import sys
+import time
 from pathlib import Path
 
-from mcp.server.fastmcp import FastMCP
+from mcp.server.fastmcp import FastMCP, Image
 from mcp.types import ToolAnnotations
 
 server = FastMCP("bank", log_level="ERROR")
 BOOK = Path(sys.argv[1])
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 
 
 def write(line: str) -> str:
@@ -43,6 +49,23 @@ def charge(account: str, cents: int) -> str:
     if cents > 1000:
         raise ValueError(f"{cents} is above the limit")
     return write(f"charged {account} {cents}")
+
+
+@server.tool()
+def wire(account: str, cents: int = 100, pause: float = 0.0, dies: bool = False) -> str:
+    """Wire money, and be slow to say so, or be gone before it is said."""
+    done = write(f"wired {account} {cents}")
+    if dies:
+        os._exit(1)
+    time.sleep(pause)
+    return done
+
+
+@server.tool()
+def photo(account: str) -> Image:
+    """Take a picture."""
+    write(f"photo of {account}")
+    return Image(data=PIXEL, format="png")
 
 
 if __name__ == "__main__":

@@ -15,10 +15,12 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from tallystick import Guarantee, Ledger
 from tallystick._model import InboxItem
 from tallystick.errors import DecisionRefused
+from tests._storms import StoreName
+from tests._urls import engine_on
 
 from ._storm_agents import Agents, finished
 from ._storm_plan import Intent, Plan, plan
-from ._storm_world import LEASE, ROWS, Camp, Seen, StoreName, World
+from ._storm_world import LEASE, ROWS, Camp, Seen, World
 
 
 class Person:
@@ -140,8 +142,7 @@ class Judge:
             setattr(report, counted, len(found))
 
     def _rows(self) -> dict[str, list[Seen]]:
-        url = self.camp.url.replace("postgresql://", "postgresql+psycopg://")
-        engine, found = sqlalchemy.create_engine(url), dict[str, list[Seen]]()
+        engine, found = engine_on(self.camp.url), dict[str, list[Seen]]()
         with engine.connect() as db:
             for (line,) in db.execute(sqlalchemy.select(ROWS.c.line)):
                 intent, token, key = json.loads(line)

@@ -10,17 +10,17 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import sqlalchemy
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.prebuilt import InjectedState
 
 from tallystick import Guarantee, Policy, ProbeAnswer, current_effect
+from tests._storms import StoreName
+from tests._urls import LEASED
 
 from ._storm_plan import TOOLS, Intent, where
-
-StoreName = Literal["sqlite", "postgres"]
 
 #: seconds until a killed process counts as dead on PostgreSQL, and until a probe's "no" counts
 LEASE, QUIET = 1.5, 1.5
@@ -114,7 +114,7 @@ class World:
 
 def policies(world: World) -> dict[str, Policy]:
     """What each tool declares."""
-    quiet = QUIET if world.camp.store == "postgres" else 0.0
+    quiet = QUIET if world.camp.store in LEASED else 0.0
     plain = Policy(wait=0.3)
     return {
         "charge": plain,

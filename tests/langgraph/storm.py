@@ -20,14 +20,12 @@ effects. ``--unprotected`` is the same storm with the same checkpoints and witho
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import gc
 import json
 import os
 import random
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -37,13 +35,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
-import sqlalchemy
-
 from tallystick import Ledger
+from tests._storms import StoreName, arguments, chosen, ground, kill, table
+from tests._urls import engine_on
 
 from ._storm_agents import Worker
 from ._storm_judge import Judge, Person, Report
-from ._storm_world import LEASE, ROWS, Camp, StoreName, World
+from ._storm_world import LEASE, ROWS, Camp, World
 
 WORKERS = 8
 #: seconds that a storm may take beside its kills
@@ -74,7 +72,7 @@ class Storm:
             self._finish()
         finally:
             for pid in (*self._workers.values(), person):
-                _kill(pid)
+                kill(pid)
         self.report.seconds = round(time.monotonic() - began, 1)
         with Ledger(self.camp.url, lease=LEASE) as ledger:
             Judge(self.camp, self.report, ledger).run()
@@ -93,7 +91,7 @@ class Storm:
 
     def _strike(self) -> None:
         slot = self.chance.choice(sorted(self._workers))
-        _kill(self._workers[slot])
+        kill(self._workers[slot])
         self.report.kills += 1
         self._begin(slot)
 
@@ -116,11 +114,6 @@ def _be(camp: Camp, body: Callable[[], None]) -> NoReturn:
     except BaseException:  # noqa: BLE001 - nothing may return into the storm
         World(camp).note("odd", "process", traceback.format_exc()[-500:])
     os._exit(1)
-
-
-def _kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
 
 
 # -- the table ----------------------------------------------------------------------------------
@@ -148,32 +141,12 @@ _SAID = {
 }
 
 
-def table(reports: list[Report]) -> str:
-    """The reports side by side, in Markdown."""
-    heads = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
-    lines = [
-        "| | " + " | ".join(heads[report.store] for report in reports) + " |",
-        "|---" + "|--:" * len(reports) + "|",
-    ]
-    for name, said in _SAID.items():
-        values = [getattr(report, name) for report in reports]
-        lines.append(f"| {said} | " + " | ".join(f"{value:,}" for value in values) + " |")
-    return "\n".join(lines)
-
-
 @contextlib.contextmanager
 def camps(store: StoreName, kills: int, seed: int, *, protected: bool) -> Generator[Camp]:
     """A fresh database and a folder for the witness."""
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="storm-")))
-        if store == "sqlite":
-            url = f"sqlite:///{folder / 'ledger.db'}"
-        else:
-            from tests._postgres import scratch_database
-
-            url = stack.enter_context(scratch_database())
+    with ground(store) as (url, folder):
         Ledger(url, create=True).close()
-        engine = sqlalchemy.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+        engine = engine_on(url)
         ROWS.metadata.create_all(engine)
         engine.dispose()
         until = time.monotonic() + kills + PATIENCE
@@ -195,21 +168,17 @@ def storm(store: StoreName, kills: int, seed: int, *, protected: bool = True) ->
 
 def main() -> int:
     """Storm, print, and fail if a promise was broken."""
-    parser = argparse.ArgumentParser(description="A kill storm through graphs: see the module.")
+    parser = arguments("A kill storm through graphs: see the module.")
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--store", choices=["sqlite", "postgres", "both"], default="both")
-    parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--unprotected", action="store_true", help="see what happens without")
-    parser.add_argument("--json", action="store_true", help="one object instead of a table")
     options = parser.parse_args()
-    stores: list[StoreName] = ["sqlite", "postgres"] if options.store == "both" else [options.store]
-    seed = options.seed if options.seed is not None else random.SystemRandom().getrandbits(32)
+    stores, seed = chosen(options)
     protected = not options.unprotected
     reports = [storm(store, options.kills, seed, protected=protected) for store in stores]
     if options.json:
         print(json.dumps({"seed": seed, "storms": [asdict(report) for report in reports]}))
     else:
-        print(table(reports))
+        print(table(reports, _SAID))
         print(f"\nseed {seed}; shapes: " + json.dumps([report.shapes for report in reports]))
     if not protected:
         return 0

@@ -18,7 +18,7 @@ from langchain_core.tools import tool
 from langgraph.types import Command
 
 from tallystick import Policy, Status
-from tallystick.errors import Halted
+from tallystick.errors import BudgetExceeded, Halted
 from tallystick_langgraph import LedgerMiddleware
 from tests.adapters.langchain_agents import agent_of
 
@@ -160,6 +160,42 @@ def test_a_halt_stands_and_a_lifted_one_stays_lifted(world: World, way: Any, ids
     for _ in range(2):
         way(world, agent)
     assert world.book == [1]
+
+
+@ways
+@ids
+def test_what_was_spent_stays_spent_and_is_not_spent_again(
+    world: World, way: Any, ids: str
+) -> None:
+    """A budget for one: the way back neither fills the purse nor needs another coin."""
+    agent = an_agent(world, ids)
+    purse = world.ledger.budget("purse", requests=1, amount=1, of="args.amount", tool="pay")
+    begin(world, agent, way)
+    for _ in range(2):
+        result = way(world, agent)
+        assert result["messages"][-2].content == "paid 1 as number 1"
+        assert [(x.spent, x.reserved, x.remaining) for x in purse.lines()] == [(1, 0, 0)] * 2
+    assert world.book == [1]
+    assert world.ledger.verify().sound
+
+
+@ways
+@ids
+def test_what_a_budget_refused_stays_unpaid_until_it_is_raised(
+    world: World, way: Any, ids: str
+) -> None:
+    """Nothing is charged for what did not begin; after a raise it is paid for once."""
+    agent = an_agent(world, ids)
+    purse = world.ledger.budget("purse", requests=0, tool="pay")
+    with pytest.raises(BudgetExceeded):
+        begin(world, agent, way)
+    with pytest.raises(BudgetExceeded):
+        way(world, agent)
+    assert (world.book, purse.spent) == ([], 0)
+    purse.raise_limit(by="ann", requests=1)
+    for _ in range(2):
+        way(world, agent)
+    assert (world.book, purse.spent, purse.limit) == ([1], 1, 1)
 
 
 @ways

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import re
 import sqlite3
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -32,6 +33,7 @@ from tallystick.errors import (
     SchemaMismatch,
     StoreUnavailable,
 )
+from tallystick.runs import Undo
 from tallystick.stores import _sqlite
 from tallystick.stores._revision import HEAD
 from tests.conftest import Face, Place
@@ -68,7 +70,7 @@ def ignore(*_: Any, **__: Any) -> None:
 # -- where the ledger is ------------------------------------------------------------------------
 
 URLS = {
-    "mysql://localhost/x": "sqlite://, postgresql:// or memory://",
+    "oracle://localhost/x": "sqlite://, postgresql://, mariadb://, mysql:// or memory://",
     "ledger.db": "sqlite:///file.db",
     "": "is not a URL",
     "sqlite://": "use memory://",
@@ -101,8 +103,8 @@ def test_what_is_neither_url_nor_engine_nor_store_is_refused(target: Any) -> Non
 
 def test_engines_of_other_databases_and_drivers_are_refused(tmp_path: Path) -> None:
     """So are asynchronous engines, whose connections cannot be shared with threads."""
-    other: Any = sqlalchemy.create_mock_engine("mysql://", ignore)
-    with pytest.raises(InvalidUrl, match="an engine for mysql is no store"):
+    other: Any = sqlalchemy.create_mock_engine("mssql+pymssql://", ignore)
+    with pytest.raises(InvalidUrl, match="an engine for mssql is no store"):
         Ledger(other)
     asynchronous: Any = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'l.db'}")
     with pytest.raises(InvalidUrl, match="give the ledger its URL, or an Engine"):
@@ -111,22 +113,36 @@ def test_engines_of_other_databases_and_drivers_are_refused(tmp_path: Path) -> N
     psycopg2.dialect.driver = "psycopg2"
     with pytest.raises(InvalidUrl, match="needs psycopg 3"):
         Ledger(psycopg2)
+    asyncmy: Any = sqlalchemy.create_mock_engine("mysql+pymysql://", ignore)
+    asyncmy.dialect.driver = "asyncmy"
+    with pytest.raises(InvalidUrl, match="needs PyMySQL"):
+        Ledger(asyncmy)
 
 
-def test_a_missing_driver_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PostgreSQL without psycopg says what to install."""
-    for name in [n for n in sys.modules if n.split(".")[0] == "psycopg"]:
+@pytest.mark.parametrize(
+    ("driver", "scheme", "extra"),
+    [
+        ("psycopg", "postgresql", "postgres"),
+        ("pymysql", "mariadb", "mariadb"),
+        ("pymysql", "mysql", "mariadb"),
+    ],
+)
+def test_a_missing_driver_is_named_with_its_extra(
+    driver: str, scheme: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server without its driver says what to install."""
+    for name in [n for n in sys.modules if n.split(".")[0] == driver]:
         monkeypatch.delitem(sys.modules, name)
     real = builtins.__import__
 
     def without(name: str, *args: Any, **options: Any) -> Any:
-        if name.split(".", maxsplit=1)[0] == "psycopg":
+        if name.split(".", maxsplit=1)[0] == driver:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return real(name, *args, **options)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(DriverMissing, match=r'pip install "tallystick\[postgres\]"'):
-        Ledger("postgresql://localhost/x")
+    with pytest.raises(DriverMissing, match=rf'pip install "tallystick\[{extra}\]"'):
+        Ledger(f"{scheme}://localhost/x")
 
 
 def test_an_import_that_fails_for_another_reason_is_not_called_a_missing_driver(
@@ -525,6 +541,16 @@ NO_DURATION: list[Any] = [
     [1],
 ]
 NO_NAMES: list[Any] = ["order", 5, ("order", 5), ("",), {"order"}, None]
+#: policies that another process could not find in the record
+UNRECORDABLE = [
+    Policy(approval=lambda _: True),
+    Policy(approval=Approval(preconditions=lambda _: 1)),
+    Policy(classify={ValueError: "failed"}),
+    Policy(identity=("order",)),
+    Policy(cost=lambda _: 1),
+    Policy(budgets={"purse": "order.total"}),
+    Policy(compensate="refund"),
+]
 WRONG: dict[type[Any], dict[str, list[Any]]] = {
     Policy: {
         "guarantee": ["exactly_once", 5, None, []],
@@ -548,6 +574,20 @@ WRONG: dict[type[Any], dict[str, list[Any]]] = {
         "key_lifetime": [*NO_DURATION, None],
         "wait": [*NO_DURATION, None],
         "timeout": NO_DURATION,
+        "budgets": [5, ("purse", 5), ("",), {"": None}, {5: None}],
+        "risk": [5, "", True, ["money"]],
+        "cost": [-1, "much", True, float("nan"), float("inf"), "1e30", []],
+        "compensate": [5, "", True, ["refund"]],
+    },
+    Undo: {
+        "steps": [5, "", ("refund", ""), (None,)],
+        "policy": [5, "careful", *UNRECORDABLE],
+        "when_in_doubt": [None, True, "never"],
+        "window": NO_DURATION,
+        "one_shot": ["yes", 1, None],
+        "residue": [5, None, b"crumbs"],
+        "reversibility": [None, "maybe", True],
+        "before": [5, "image"],
     },
     Retry: {
         "attempts": [0, -1, 1.5, "3", True, None],
@@ -571,7 +611,7 @@ WRONG: dict[type[Any], dict[str, list[Any]]] = {
 @pytest.mark.parametrize(
     ("kind", "name", "value"),
     [(kind, name, v) for kind, fields in WRONG.items() for name, vs in fields.items() for v in vs],
-    ids=lambda v: getattr(v, "__name__", repr(v)),
+    ids=lambda v: getattr(v, "__name__", re.sub(" at 0x[0-9a-f]+", "", repr(v))),
 )
 def test_every_field_of_a_policy_is_checked(kind: type[Any], name: str, value: Any) -> None:
     """A wrong type is an error where the policy is made, and names the field."""
@@ -590,6 +630,7 @@ CONTRADICTIONS: list[dict[str, Any]] = [
     {"probe": ignore},
     {"identity": ("order",), "volatile": ("order",)},
     {"guarantee": Guarantee.READ_ONLY, "approval": True},
+    {"guarantee": Guarantee.READ_ONLY, "compensate": "refund"},
 ]
 
 

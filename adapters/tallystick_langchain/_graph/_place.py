@@ -13,6 +13,7 @@ from tallystick._checkpoints import Step
 from tallystick._keys import identify, scope_of
 from tallystick._places import Neighbour, Neighbours, Verdict
 from tallystick._ports import Ports
+from tallystick._replay._play import play_of
 from tallystick.errors import InvalidPolicy, WrongLedger
 from tallystick_langchain._graph._history import Foreign, History
 from tallystick_langchain._graph._judge import Level, Standing, instances, judge, orphaned
@@ -216,6 +217,8 @@ async def placed(
 def _history(ledger: Ledger, spot: Spot, *, awaiting: bool) -> History | None:
     if spot.saver is None or isinstance(spot.saver, bool):
         return None
+    if play_of(ledger) is not None:  # whatever the run keeps, it keeps for itself
+        return Foreign(spot.saver, awaiting=awaiting)
     ours = getattr(spot.saver, "history", None)
     theirs = getattr(ours, "ledger", None)
     if not isinstance(theirs, Ledger):
