@@ -2,19 +2,22 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV ?= .venv
-PYTEST_ARGS ?= -n 2
+PYTEST_ARGS ?= -n 4 --dist worksteal
 STORM_SECONDS ?= 3600
 STORM_KILLS ?= 200
-DOCS_TESTS ?= tests/test_readme.py tests/test_docstrings.py tests/test_examples.py
+DOCS_TESTS ?= tests/test_readme.py tests/test_docstrings.py tests/crewai/test_docstrings.py tests/test_examples.py tests/test_notebooks.py
 
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
 
+# the tests start hundreds of processes; each would compile everything anew
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint types crash storm bench docs
+.PHONY: help install demo test lint types crash stores storm bench docs
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -37,15 +40,27 @@ types: $(DEV) ## mypy and pyright, both strict
 	$(BIN)/pyright --pythonpath $(PY)
 
 crash: $(DEV) ## kill a process at each named point, and look
-	TALLYSTICK_MATRIX=both $(PY) -m pytest -m crash tests/crash $(PYTEST_ARGS)
+	TALLYSTICK_MATRIX=both $(PY) -m pytest -m "(crash or slow) and not storm" tests/crash tests/network $(PYTEST_ARGS)
 
-storm: $(DEV) ## kill many at random, for STORM_SECONDS (an hour); STORM_KILLS (200) in graphs
+stores: $(DEV) ## what the tests leave out on MariaDB: both faces, every guarantee, every play
+	TALLYSTICK_STORES=all $(PY) -m pytest -m "mariadb or crash or slow" -k "ariadb" tests/contract tests/stores tests/crash/test_matrix.py tests/mutation/test_guards.py $(PYTEST_ARGS)
+
+storm: $(DEV) ## kill many at random, for STORM_SECONDS (an hour); STORM_KILLS (200) each in sagas, graphs, purses, crews and teams
 	$(PY) -m tests.crash.storm --seconds $(STORM_SECONDS)
+	$(PY) -m tests.crash.saga_storm --kills $(STORM_KILLS)
 	$(PY) -m tests.langgraph.storm --kills $(STORM_KILLS)
+	$(PY) -m tests.budgets.storm --kills $(STORM_KILLS)
+	$(PY) -m tests.crewai.storm --kills $(STORM_KILLS)
+	$(PY) -m tests.autogen.storm --kills $(STORM_KILLS)
+	TALLYSTICK_TAMPERS=1000 $(PY) -m pytest tests/seals/test_tampering.py
 
 bench: $(DEV) ## measure
 	$(PY) -m tests.bench.run
 	$(PY) -m tests.bench.checkpoints
+	$(PY) -m tests.bench.retention
+	$(PY) -m tests.bench.budgets
+	$(PY) -m tests.bench.agents
+	$(PY) -m tests.bench.replays
 
 docs: $(DEV) ## run what README, docstrings and examples print
 	$(PY) -m pytest $(DOCS_TESTS) $(PYTEST_ARGS)

@@ -58,3 +58,11 @@ def test_the_two_commands_are_verbs_of_the_makefile() -> None:
     makefile = (README.parent / "Makefile").read_text()
     for verb in re.findall(r"^make (\w+)", README.read_text(), re.MULTILINE):
         assert f"\n{verb}:" in makefile
+
+
+def test_every_test_that_is_named_exists() -> None:
+    """What the README says is shown, is."""
+    named = set(re.findall(r"`(test_\w+)`", README.read_text()))
+    tests = "".join(path.read_text() for path in Path(__file__).parent.rglob("test_*.py"))
+    assert named
+    assert {name for name in named if f"def {name}(" not in tests} == set()
