@@ -2,12 +2,16 @@
 Runs, and undoing them.
 
 :class:`Undo` goes into ``Policy(compensate=…)``; ``ledger.compensate`` answers with a
-:class:`Compensation`, ``ledger.run`` and ``ledger.runs`` with :class:`Run`.
+:class:`Compensation`, ``ledger.contain`` with a :class:`Containment` of :class:`Affected` effects
+and :class:`Frozen` scopes, ``ledger.run`` and ``ledger.runs`` with :class:`Run`.
 """
 
 from __future__ import annotations
 
 from tallystick._undo import Undo
+from tallystick._undoing._containment import Affected, Containment, Frozen
 from tallystick._undoing._report import Compensation, Run, RunStatus, Undone
 
-__all__ = ["Compensation", "Run", "RunStatus", "Undo", "Undone"]
+__all__ = [
+    "Affected", "Compensation", "Containment", "Frozen", "Run", "RunStatus", "Undo", "Undone",
+]  # fmt: skip

@@ -31,12 +31,20 @@ class Turn(Act[Decided]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadPlans(Act["list[Planned]"]):
-    """Read the effects of a workflow with their plans, in the order in which they were written."""
+    """
+    Read the effects of a workflow with their plans, in the order in which they were written.
+
+    Without a workflow it is the tenant's: those of ``tool``, and those that changed at ``since`` or
+    later, or are running, where these are given.
+    """
 
     tenant: str
-    workflow: str
+    workflow: str | None = None
     after: int = 0
     limit: int = 500
+    tool: str | None = None
+    #: microseconds of the database's clock
+    since: int | None = None
 
 
 class Planned(NamedTuple):

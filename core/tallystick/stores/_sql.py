@@ -167,7 +167,8 @@ DELETE FROM tallystick_halt
  WHERE coalesce(tenant, '') = coalesce(CAST(:tenant AS TEXT), '')
    AND coalesce(tool, '') = coalesce(CAST(:tool AS TEXT), '')
    AND coalesce(workflow, '') = coalesce(CAST(:workflow AS TEXT), '')
-   AND (mode = 'contain') = :contain""",
+   AND (mode = 'contain') = :contain
+   AND (CAST(:only AS TEXT) IS NULL OR reason = :only)""",
     # Read the halts that concern a tenant.
     "halts": """
 SELECT tenant, tool, workflow, mode, actor, reason, at FROM tallystick_halt
@@ -208,6 +209,13 @@ SELECT {_ROW} FROM tallystick_effect e
     "plans": f"""
 SELECT e.seq, e.undo, {_ROW} FROM tallystick_effect e
  WHERE e.scope = :scope AND e.tenant = :tenant AND e.workflow = :workflow AND e.seq > :after
+ ORDER BY e.seq LIMIT :limit""",
+    # The effects of a tenant, a tool or a time with their plans, in the order they were written.
+    "trail": f"""
+SELECT e.seq, e.undo, {_ROW} FROM tallystick_effect e
+ WHERE e.tenant = :tenant AND e.seq > :after
+   AND (CAST(:tool AS TEXT) IS NULL OR e.tool = :tool)
+   AND (CAST(:since AS BIGINT) IS NULL OR e.changed_at >= :since OR e.status = 'running')
  ORDER BY e.seq LIMIT :limit""",
     # Rows in the order they were written.
     "page": f"""
