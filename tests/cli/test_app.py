@@ -29,8 +29,8 @@ def test_all_commands_are_there() -> None:
         "inbox", "effects", "show", "halts", "approve", "deny", "resolve", "cancel", "halt",
         "unhalt", "verify", "doctor", "db upgrade", "db check", "demo", "prune", "threads import",
         "budgets raise", "budgets set", "budgets unreconciled", "budgets reconcile", "cost",
-        "reprice", "runs", "compensate", "retain", "shred", "rewrap", "export", "import", "seal",
-        "seal-key",
+        "reprice", "runs", "compensate", "contain", "retain", "shred", "rewrap", "export", "import",
+        "seal", "seal-key",
     }  # fmt: skip
 
 

@@ -52,7 +52,7 @@ class Dependents:
         makers = {key for value in takes(row) for key in self._makers.get(value, ())}
         for key in makers - {row.key}:
             self._dependents.setdefault(key, []).append(row.key)
-        if makers and self._takes_along and row.status not in OUT:
+        if makers and self._takes_along:
             taken = Chosen(planned, await moment_of(self._p, row))
             self._chosen.setdefault(row.key, taken)
         if row.key in self._chosen:

@@ -11,6 +11,7 @@ import typer
 from tallystick.cli import (
     _archives,
     _budgets,
+    _contain,
     _costs,
     _db,
     _decide,
@@ -66,7 +67,7 @@ def build(entries: Iterable[EntryPoint]) -> typer.Typer:
         app.command(rich_help_panel=_MONEY)(money)
     for decide in (_decide.approve, _decide.deny, _decide.resolve, _decide.cancel):
         app.command(rich_help_panel=_PERSON)(decide)
-    for switch in (_runs.compensate, _halt.halt, _halt.unhalt):
+    for switch in (_runs.compensate, _contain.contain, _halt.halt, _halt.unhalt):
         app.command(rich_help_panel=_PERSON)(switch)
     for keep in (_look.verify, _doctor.doctor, _retain.retain, _keys.shred, _keys.rewrap):
         app.command(rich_help_panel=_HOUSE)(keep)

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from tallystick.cli import _render
 from tallystick.cli._answer import NO, answering
+from tallystick.cli._look import tidied
 from tallystick.cli._options import DEFAULT, By, Json, LedgerUrl, Tenant, person
 from tallystick.cli._plain import visible
 from tallystick.cli._target import opened
@@ -61,6 +62,9 @@ def unhalt(
     tool: Tool = None,
     workflow: Workflow = None,
     everywhere: Everywhere = False,
+    containment: Annotated[
+        str | None, typer.Option(metavar="KEY", help="All that this containment froze.")
+    ] = None,
     by: By = None,
     reason: Annotated[str, typer.Option(help="Why.")] = "",
     ledger: LedgerUrl = DEFAULT,
@@ -68,16 +72,23 @@ def unhalt(
     as_json: Json = False,
 ) -> None:
     """
-    Lift the halt of exactly this scope.
+    Lift the halt of exactly this scope, or all that a containment froze.
 
     The exit code is 1 where there was none.
     """
     who = person(by)
     with answering(json=as_json) as answer, opened(ledger, tenant) as book:
         lifted = book.unhalt(
-            by=who, reason=reason, tool=tool, workflow=workflow, everywhere=everywhere
+            by=who,
+            reason=reason,
+            tool=tool,
+            workflow=workflow,
+            everywhere=everywhere,
+            containment=None if containment is None else tidied(containment),
         )
         what = visible(_render.scope(None if everywhere else tenant, tool, workflow))
+        if containment is not None:
+            what = f"what {visible(tidied(containment))} froze"
         says = f"Lifted: {what}." if lifted else f"There was no halt of {what}; see them: halts"
         answer.give({"lifted": lifted}, lambda: Text(says, style="green" if lifted else "yellow"))
     if not lifted:

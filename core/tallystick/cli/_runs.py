@@ -21,6 +21,12 @@ from tallystick.cli._plain import ago, visible
 from tallystick.cli._target import opened
 from tallystick.errors import CompensationIncomplete, InvalidCall
 
+Modules = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--import", metavar="MODULE", help="Where compensations are registered; repeatable."
+    ),
+]
 _SAYS = {
     "done": "undone",
     "kept": "stays",
@@ -56,12 +62,7 @@ def compensate(
     workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="What is to be undone.")],
     *,
     to: Annotated[str | None, typer.Option(help="Only back to this savepoint.")] = None,
-    modules: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--import", metavar="MODULE", help="Where compensations are registered; repeatable."
-        ),
-    ] = None,
+    modules: Modules = None,
     by: By = None,
     reason: Annotated[str, typer.Option(help="Why: kept in the history.")] = "",
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for others.")] = 60.0,
@@ -77,7 +78,7 @@ def compensate(
     """
     who = person(by)
     with answering(json=as_json) as answer, opened(ledger, tenant) as book:
-        _import(modules or [])
+        import_all(modules or [])
         book.learn_compensations()
         try:
             done = asyncio.run(book.acompensate(workflow, to=to, by=who, reason=reason, wait=wait))
@@ -88,7 +89,8 @@ def compensate(
         raise typer.Exit(NO)
 
 
-def _import(modules: Sequence[str]) -> None:
+def import_all(modules: Sequence[str]) -> None:
+    """Import modules by their names, from the current folder, too."""
     folder = os.getcwd()  # noqa: PTH109 - as an entry of the path
     if folder not in sys.path:
         sys.path.insert(0, folder)

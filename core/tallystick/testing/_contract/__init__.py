@@ -14,6 +14,7 @@ from tallystick.testing._contract._calls import Calls
 from tallystick.testing._contract._conditions import Conditions
 from tallystick.testing._contract._contained import Contained
 from tallystick.testing._contract._deaths import Deaths
+from tallystick.testing._contract._depended import Depended
 from tallystick.testing._contract._forgotten import Forgotten
 from tallystick.testing._contract._guarantees import Guarantees
 from tallystick.testing._contract._halts import Halts
@@ -69,6 +70,7 @@ class StoreContract(
     Acts,
     Undoing,
     Contained,
+    Depended,
     Runs,
     Transactions,
 ):

@@ -49,7 +49,7 @@ class Grounds(Runs):
         options.setdefault("policy", REFUND)
         args = options.pop("args", ORDER)
         tries = self.tool(result)
-        called = f"{tool} {result}"
+        called = f"call {len(ledger.effects())}"
         ledger.call(tool, tries.fn, args, workflow=workflow, call_id=called, **options)
         found = ledger.effects(workflow=workflow, tool=tool)
         return str(next(e.key for e in found if e.call_id == called))
