@@ -24,11 +24,11 @@ class Declined(Exception):
     """The last step of a run did not work out."""
 
 
-async def book(stage: Stage, what: str) -> None:
+async def book(stage: Stage, what: str, workflow: str = "saga") -> None:
     """A step of a run: it happens in the world, and says how it is undone."""
     options: dict[str, Any] = {"policy": Policy(compensate="unbook"), "call_id": what}
     tool = _tool(stage, "booked")
-    await stage.do("call", "book", tool, {"what": what}, workflow="saga", **options)
+    await stage.do("call", "book", tool, {"what": what}, workflow=workflow, **options)
 
 
 def _tool(stage: Stage, deed: str, *, fails_at: str = "") -> Callable[..., Any]:
@@ -135,7 +135,38 @@ async def _back_and_on(stage: Stage) -> None:
     _expect(stage, status="compensated", undone=["car", "train", "flight"])
 
 
+async def _contained(stage: Stage) -> None:
+    """What a tool did in two workflows is contained, and later goes again."""
+    if not stage.log.times("once all is booked"):
+        for _ in range(PATIENCE):
+            try:
+                for workflow, what in (("one", "flight"), ("two", "hotel"), ("one", "car")):
+                    await book(stage, what, workflow)
+                break
+            except EffectInDoubt:
+                await stage.resolve_all()
+        stage.log.saw("once all is booked")
+    for _ in range(PATIENCE):
+        stage.ledger.compensation("unbook")(_tool(stage, "unbooked", fails_at="hotel"))
+        options: dict[str, Any] = {"by": "ann", "reason": "booked twice", "wait": 1.0}
+        done = await stage.do("contain", tool="book", **options)
+        if done.complete:
+            break
+        await stage.resolve_all()
+    else:
+        raise AssertionError(f"it was contained {PATIENCE} times and is not undone")
+    undone, frozen = sorted(_booked(stage, "unbooked")), len(stage.ledger.halts())
+    if (undone, len(done.done)) != (["car", "flight", "hotel"], 3):
+        stage.log.saw(f"wrong contained {undone} {len(done.done)}")
+    if stage.once("it is lifted") and frozen != len(("book", "one", "two")):
+        stage.log.saw(f"wrong frozen {frozen}")
+    await stage.do("unhalt", containment=done.key, by="ann")
+    if stage.ledger.halts():
+        stage.log.saw("wrong still-contained")
+
+
 SAGAS: tuple[Story, ...] = (
+    Story(name="a tool is contained", prelude=_contained, guarantees=ONE),
     Story(name="a run is undone", prelude=_undone, guarantees=ONE),
     Story(name="a run is undone when a person says so", prelude=_asked, guarantees=ONE),
     Story(name="a run goes back and on", prelude=_back_and_on, guarantees=ONE),

@@ -159,7 +159,7 @@ def code_mutants(kind: str) -> list[Mutant]:
             *python_mutants(kind, _vault),
             *python_mutants(kind, _vault_scripts),
             *python_mutants(kind, _vault_memory),
-            *python_mutants(kind, _memory, "MemoryTx"),
+            *python_mutants(kind, _memory, "MemoryTx", "_asked_for"),
             *python_mutants(kind, _budget_rules),
             *python_mutants(kind, _budget_alerts),
             *python_mutants(kind, _budget_limits),

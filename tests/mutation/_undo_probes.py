@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tallystick import _acts as acts
@@ -182,6 +183,77 @@ def the_rule_about_containment_says_what_the_statement_says(s: Scene) -> None:
                            contain=mode == "contain"))  # fmt: skip
 
 
+def a_halt_is_lifted_only_for_its_reason(s: Scene) -> None:
+    """And one that keeps what is there leaves exactly what it would take the place of."""
+    h = Hand(s)
+    scopes: list[dict[str, Any]] = [
+        {}, {"tool": "charge"}, {"workflow": "w"}, {"tool": "charge", "workflow": "w"},
+    ]  # fmt: skip
+
+    def put(mode: str, reason: str, scope: dict[str, Any], *, keep: bool = False) -> None:
+        halt = s.a_halt(mode, **scope).halt
+        h.do(acts.PutHalt(halt=replace(halt, reason=reason), keep=keep))
+
+    def there() -> set[tuple[Any, ...]]:
+        halts = h.store.read(acts.Halts(tenant=s.tenant))
+        return {(x.tenant, x.tool, x.workflow, x.mode, x.reason) for x in halts}
+
+    for n, scope in enumerate(scopes):
+        place = (s.tenant, scope.get("tool"), scope.get("workflow"))
+        put("contain", "first", scope, keep=True)
+        put("contain", "second", scope, keep=True)
+        assert {(*place, "contain", "first")} == {one for one in there() if one[:3] == place}
+        put("halt", "third", scope, keep=True)
+        put("contain", "fourth", scope)
+        now = {(*place, "contain", "fourth"), (*place, "halt", "third")}
+        assert now == {one for one in there() if one[:3] == place}
+        assert len(there()) == 2 * (n + 1)
+        put("drain", "fifth", scope, keep=True)
+        assert len(there()) == 2 * (n + 1)
+    # what holds for everybody is in nobody's place
+    everywhere = acts.PutHalt(halt=replace(s.a_halt("contain").halt, tenant=None), keep=True)
+    h.do(everywhere)
+    assert len(there()) == 2 * len(scopes) + 1
+    h.do(acts.LiftHalt(tenant=None, tool=None, workflow=None, by="op", reason="", contain=True))
+    for scope in scopes:
+        for contain, reason in ((True, "fourth"), (False, "third")):
+            lift = replace(s.a_lift(**scope), contain=contain)
+            assert h.do(replace(lift, only="another")) == 0
+            assert h.do(replace(lift, only=reason)) == 1
+            assert h.do(replace(lift, only=reason)) == 0
+    assert there() == set()
+
+
+def the_trail_of_a_tenant_is_read_in_order(s: Scene) -> None:
+    """All of it, or a tool's, or what changed since; nothing of another tenant."""
+    h = Hand(s)
+    h.in_status("old", "succeeded", undo=PLAN)
+    h.claimed("runs", tool="mail")
+    h.claimed("elsewhere", workflow="v")
+    h.settle("elsewhere")
+    h.do(s.a_claim("theirs", tenant=f"not {s.tenant}"))
+    s.turn(HOUR)
+    h.in_status("new", "succeeded", tool="mail", undo=OTHER)
+    names = {s.key(n): n for n in ("old", "runs", "elsewhere", "new")}
+
+    def trail(**asked: Any) -> list[str]:
+        found = h.store.read(ReadPlans(tenant=s.tenant, **asked))
+        assert all(each.row == h.row(names[each.row.key]) for each in found)
+        return [names[each.row.key] for each in found]
+
+    assert trail() == ["old", "runs", "elsewhere", "new"]
+    assert trail(tool="mail") == ["runs", "new"]
+    assert trail(tool="charge") == ["old", "elsewhere"]
+    since = h.row("new").changed_at
+    assert trail(since=since) == ["runs", "new"]
+    assert trail(since=since + 1) == ["runs"]
+    assert trail(since=since, tool="charge") == []
+    assert trail(limit=2) == ["old", "runs"]
+    found = h.store.read(ReadPlans(tenant=s.tenant))
+    assert [each.undo for each in found] == [PLAN, None, None, OTHER]
+    assert trail(after=found[1].seq) == ["elsewhere", "new"]
+
+
 def a_plan_is_kept_with_its_effect(s: Scene) -> None:
     h = Hand(s)
     h.claimed("first", undo=PLAN)
@@ -337,6 +409,8 @@ PLAYS = (
     what_is_contained_lets_through_what_undoes,
     a_halt_stops_what_undoes_in_a_young_workflow,
     the_rule_about_containment_says_what_the_statement_says,
+    a_halt_is_lifted_only_for_its_reason,
+    the_trail_of_a_tenant_is_read_in_order,
     a_plan_is_kept_with_its_effect,
     an_effect_goes_back_step_by_step,
     a_step_back_whose_answer_was_lost_is_told_again,

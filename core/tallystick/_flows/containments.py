@@ -123,8 +123,9 @@ async def _take_part(p: Ports, house: House, order: Order, call: Call) -> Contai
         return reread(row.key.hex(), replay(call, row))
     said = recorded_args(call, row)
     mine = order._replace(by=said["by"], reason=said["reason"])
+    before = _numbered(house, order, said["number"] - 1).hex
     try:
-        done = await Incident(p, house, mine, row.key.hex()).go()
+        done = await Incident(p, house, mine, row.key.hex(), before).go()
     except BaseException as error:
         p.post(given_back(row, error))
         raise
@@ -135,11 +136,13 @@ async def _take_part(p: Ports, house: House, order: Order, call: Call) -> Contai
 class Incident:
     """One process containing one selection."""
 
-    def __init__(self, p: Ports, house: House, order: Order, key: str) -> None:
+    def __init__(self, p: Ports, house: House, order: Order, key: str, before: str) -> None:
         self._p = p
         self._house = house
         self._order = order
         self._key = key
+        #: the containment of the same before this one, whose freeze becomes this one's
+        self._before = before
         self._reason = told(key) + order.reason
         self._deadline = p.monotonic() + order.wait
         self._frozen: set[Frozen] = set()
@@ -169,8 +172,8 @@ class Incident:
             choice = await choose(p, tenant, order.selection)
             found = Dependents(p, tenant, choice.effects, takes_along=order.takes_along)
             await found.read_on()
-            scopes = scopes_of(choice, found.chosen)
-            new = [scope for scope in scopes if scope not in self._frozen]
+            scopes = scopes_of(choice, found.chosen) + await frozen(p, tenant, self._before)
+            new = [scope for scope in dict.fromkeys(scopes) if scope not in self._frozen]
             if not new:
                 return found
             for scope in new:

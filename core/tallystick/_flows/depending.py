@@ -11,7 +11,7 @@ from tallystick._undoing._acts import Planned, ReadPlans
 from tallystick._undoing._traces import brought, takes
 
 #: such an effect is not in the world, or not yet
-_ABSENT = (*OUT, Status.COMPENSATED, Status.PENDING, Status.APPROVED)
+_ABSENT = (*OUT, Status.PENDING, Status.APPROVED)
 
 
 class Dependents:
@@ -30,6 +30,8 @@ class Dependents:
         self._makers: dict[str, list[bytes]] = {}
         #: of each chosen effect
         self._dependents: dict[bytes, list[bytes]] = {}
+        #: what is undone stays so, and need not be looked at again
+        self._undone: set[bytes] = set()
         self._through = min((each.planned.seq for each in chosen), default=0) - 1
 
     @property
@@ -63,7 +65,11 @@ class Dependents:
         """The effects that depend on one, and are in the world."""
         found = list[Row]()
         for later in self._dependents.get(key, ()):
+            if later in self._undone:
+                continue
             now = (await self._p.read(acts.Look(key=later, tenant=self._tenant))).row
-            if now is not None and now.status not in _ABSENT:
+            if now is not None and now.status == Status.COMPENSATED:
+                self._undone.add(later)
+            elif now is not None and now.status not in _ABSENT:
                 found.append(now)
         return found

@@ -127,6 +127,7 @@ class Contained(Grounds):
         self.within(ledger, act("three"), "third", input=1, labels=other)
         with raises(NotApplied):
             self.within(ledger, act(NotApplied("no")), "idle", input=1, labels=mine)
+        self.within(ledger, None, "over", input=1, labels=mine)
         self.did(ledger, "four", "no run")
         done = ledger.contain(agent="mailer", **BY)
         assert {one.workflow for one in done.done} == {"first", "second"}
@@ -171,11 +172,18 @@ class Contained(Grounds):
         """A tool in a workflow is frozen there, and goes on elsewhere."""
         ledger = self.ledger()
         self.refund(ledger)
+        rest = [self.did(ledger, "zero", "w")]
+        held = ledger.hold("charge", {"order": "B"}, workflow="w", policy=REFUND)
+        rest += [self.did(ledger, "two", "w", tool="book"), self.did(ledger, "three", "v")]
+        since = ledger.get(rest[1]).changed_at
         chosen = self.did(ledger, "one", "w")
-        rest = [self.did(ledger, "two", "w", tool="book"), self.did(ledger, "three", "v")]
-        done = ledger.contain(workflow="w", tool="charge", since=3600, **BY)
-        assert done.keys("done") == (chosen,)
-        assert self.statuses(ledger, *rest) == ["succeeded"] * 2
+        said: dict[str, Any] = {"workflow": "w", "tool": "charge", "since": since}
+        listed = ledger.contain(**said, undo=False)
+        assert (listed.keys("undoable"), listed.keys("waiting")) == ((chosen,), (held.key,))
+        held.succeed("late")
+        done = ledger.contain(**said, **BY)
+        assert (done.keys("done"), done.since) == ((held.key, chosen), since)
+        assert self.statuses(ledger, *rest) == ["succeeded"] * 3
         assert self.scopes(ledger) == {(None, "w")}
 
     # -- what is frozen -----------------------------------------------------------------------
@@ -299,6 +307,20 @@ class Contained(Grounds):
         ledger.unhalt(tool="halted", by="bob")
         done = ledger.contain(workflow="w", **BY)
         assert (done.complete, len(done.done), refund.times, asks.times) == (True, 3, 1, 2)
+
+    def test_the_next_containment_of_the_same_takes_over_what_is_frozen(self) -> None:
+        """Also where nothing is left to do, so that its key lifts all of it."""
+        ledger = self.ledger()
+        self.refund(ledger, outcomes=(NotApplied("busy"), None))
+        for n in range(2):
+            self.did(ledger, f"{n}", f"w{n}")
+        first = ledger.contain(tool="charge", **BY)
+        assert (first.complete, len(first.frozen)) == (False, 3)
+        second = ledger.contain(tool="charge", **BY)
+        assert (second.complete, set(second.frozen)) == (True, set(first.frozen))
+        assert ledger.unhalt(by="ann", containment=first.key) == 0
+        assert ledger.unhalt(by="ann", containment=second.key) == 3
+        assert ledger.contain(tool="charge", **BY).frozen == (Frozen(tool="charge"),)
 
     # -- who does it --------------------------------------------------------------------------
 
