@@ -275,9 +275,13 @@ def granted(claim: Claim, row: Row, now: int, twin: bytes | None, *, alive: bool
     return Found(mine, row, alive, now, twin=twin)
 
 
+#: what makes a worker the holder of something
+_HOLDING = (Claim, Start, Ask, Reserve)
+
+
 def holding(acts: Sequence[Any]) -> bool:
     """Whether any of *acts* may make this worker the holder of an effect."""
-    return any(isinstance(act, Claim | Start | Ask | Reserve) for act in acts)
+    return any(isinstance(act, _HOLDING) for act in acts)
 
 
 def swift(acts: Sequence[Any]) -> bool:
