@@ -31,10 +31,15 @@ class Turn(Act[Decided]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadPlans(Act["list[Planned]"]):
-    """Read the effects of a workflow with their plans, in the order in which they were written."""
+    """
+    Read the effects of a workflow with their plans, in the order in which they were written.
+
+    With *key* that effect only, whatever its workflow.
+    """
 
     tenant: str
-    workflow: str
+    workflow: str = ""
+    key: bytes | None = None
     after: int = 0
     limit: int = 500
 

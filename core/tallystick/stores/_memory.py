@@ -383,8 +383,12 @@ class MemoryTx(MemoryCheckpoints, MemoryBudgets, MemoryRetention, MemoryArchive,
         return found
 
     def plans(self, act: ReadPlans) -> list[Planned]:
-        scope = (act.tenant, act.workflow)
-        mine = [r for r in self._shelf.rows.values() if (r.tenant, r.workflow) == scope]
+        if act.key is not None:
+            row = self._shelf.rows.get(act.key)
+            mine = [row] if row is not None and row.tenant == act.tenant else []
+        else:
+            scope = (act.tenant, act.workflow)
+            mine = [r for r in self._shelf.rows.values() if (r.tenant, r.workflow) == scope]
         numbered = [
             Planned(self._shelf.places[r.key][0], r, self._shelf.plans.get(r.key)) for r in mine
         ]

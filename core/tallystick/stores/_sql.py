@@ -209,6 +209,9 @@ SELECT {_ROW} FROM tallystick_effect e
 SELECT e.seq, e.undo, {_ROW} FROM tallystick_effect e
  WHERE e.scope = :scope AND e.tenant = :tenant AND e.workflow = :workflow AND e.seq > :after
  ORDER BY e.seq LIMIT :limit""",
+    # One effect and how it is undone.
+    "plan_of": f"""
+SELECT e.seq, e.undo, {_ROW} FROM tallystick_effect e WHERE e.key = :key AND e.tenant = :tenant""",
     # Rows in the order they were written.
     "page": f"""
 SELECT e.seq, {_ROW} FROM tallystick_effect e

@@ -222,9 +222,12 @@ class SqlTx(SqlCheckpoints, SqlBudgets, SqlRetention, SqlArchive, SqlVault):
         return [Row._make(r) for r in self._execute(sql, params).fetchall()]
 
     def plans(self, act: ReadPlans) -> list[Planned]:
-        where = {"tenant": act.tenant, "workflow": act.workflow, "after": act.after}
-        scope = scope_of(act.tenant, act.workflow)
-        found = self.run("plans", scope=scope, limit=act.limit, **where).fetchall()
+        if act.key is not None:
+            found = self.run("plan_of", key=act.key, tenant=act.tenant).fetchall()
+        else:
+            where = {"tenant": act.tenant, "workflow": act.workflow, "after": act.after}
+            scope = scope_of(act.tenant, act.workflow)
+            found = self.run("plans", scope=scope, limit=act.limit, **where).fetchall()
         return [Planned(seq, Row._make(row), undo) for seq, undo, *row in found]
 
     def neighbours(self, act: Neighbours) -> list[Neighbour]:
