@@ -98,6 +98,7 @@ GIVEN: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "ask": (("charge",), {"workflow": "w", "policy": Policy(approval=True)}),
     "call": (("charge", dict), {"workflow": "w"}),
     "compensate": (("w",), {}),
+    "contain": ((), {"workflow": "w", "by": "ann", "reason": "x"}),
     "run": (("w",), {}),
     "runs": ((), {}),
     "cancel": (("ab",), {"by": "ann"}),

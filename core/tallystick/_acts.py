@@ -262,9 +262,11 @@ class Notified(Act[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutHalt(Act[None]):
-    """Forbid effects to start."""
+    """Forbid effects to start, in place of what forbade it in the same scope and manner."""
 
     halt: Halt
+    #: leave what is there as it is
+    keep: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +280,8 @@ class LiftHalt(Act[int]):
     reason: str
     #: lift what was contained, and not what was halted
     contain: bool = False
+    #: the reason that the halt must have been put for
+    only: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

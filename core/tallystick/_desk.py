@@ -272,8 +272,13 @@ class Desk:
         tool: str | None = None,
         workflow: str | None = None,
         everywhere: bool = False,
+        containment: str | None = None,
     ) -> int:
-        """Lift the halt of exactly this scope; how many were lifted (0 or 1). It is recorded."""
+        """
+        Lift the halt of exactly this scope; how many were lifted (0 or 1). It is recorded.
+
+        With *containment*, the key of one, everything that it froze goes again.
+        """
         return run_sync(
             desk.unhalt(
                 self._blocking,
@@ -283,6 +288,7 @@ class Desk:
                 tool=tool,
                 workflow=workflow,
                 everywhere=everywhere,
+                containment=containment,
             )
         )
 
@@ -294,6 +300,7 @@ class Desk:
         tool: str | None = None,
         workflow: str | None = None,
         everywhere: bool = False,
+        containment: str | None = None,
     ) -> int:
         """As :meth:`unhalt`, awaited."""
         return await desk.unhalt(
@@ -304,6 +311,7 @@ class Desk:
             tool=tool,
             workflow=workflow,
             everywhere=everywhere,
+            containment=containment,
         )
 
     def halts(self) -> list[Halt]:

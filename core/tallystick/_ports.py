@@ -101,11 +101,17 @@ class Tx(Protocol):
         ...
 
     def lift_halt(
-        self, tenant: str | None, tool: str | None, workflow: str | None, *, contain: bool
+        self,
+        tenant: str | None,
+        tool: str | None,
+        workflow: str | None,
+        *,
+        contain: bool,
+        only: str | None = None,
     ) -> int:
         """
         Remove the halt of exactly this scope, or (*contain*) the one that lets through what
-        undoes; how many there were.
+        undoes, where *only* is its reason or not given; how many there were.
         """
         ...
 
@@ -150,7 +156,7 @@ class Tx(Protocol):
         ...
 
     def plans(self, act: ReadPlans) -> list[Planned]:
-        """Read the effects of a workflow with their plans, oldest first."""
+        """Read the effects of a workflow, or of the tenant, with their plans, oldest first."""
         ...
 
     def neighbours(self, act: Neighbours) -> list[Neighbour]:

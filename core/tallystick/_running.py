@@ -179,7 +179,7 @@ class RunScope(WorkflowScope):
             "kind": wanted.kind,
             "framework": wanted.framework,
             "version": wanted.version,
-            "labels": self._labels,
+            "labels": {**AROUND.get().labels, **self._labels},
             "budgets": list(self._budgets),
         }
         return Opening(

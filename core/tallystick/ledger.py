@@ -15,6 +15,7 @@ from tallystick import _binding, _maintenance
 from tallystick._archiving import Archiving
 from tallystick._budgets._topups import ANSWER, REPLAY, reserved
 from tallystick._codec import frozen_copy
+from tallystick._containments import Containing
 from tallystick._context import AROUND, CURRENT, REPLAYS, WORKFLOW, CurrentEffect
 from tallystick._desk import Desk
 from tallystick._faces import Awaiting, Blocking, Engine, run_sync
@@ -69,7 +70,7 @@ _LEASE = (0.2, 86_400.0)
 _OPEN: weakref.WeakSet[Ledger] = weakref.WeakSet()
 
 
-class Ledger(Desk, Treasury, Keeping, Saga, Archiving):
+class Ledger(Desk, Treasury, Keeping, Saga, Containing, Archiving):
     """
     Effects that happen exactly as often as they were meant to.
 

@@ -26,6 +26,7 @@ from tallystick._flows.gathering import (
     standing,
 )
 from tallystick._flows.owning import own_call
+from tallystick._flows.quieting import quiet, withdraw
 from tallystick._flows.undoing import House, Moved, Undoing
 from tallystick._model import Effect, Row, Status
 from tallystick._policy import Approval
@@ -232,34 +233,14 @@ class Round:
                 found.append((await completed(self._p, row), planned._replace(row=row)))
         later = [(moment, each) for moment, each in found if moment > since]
         for _, each in later:
-            await self._withdraw(each.row)
+            reason = f"{FROZEN}: {self._target.reason}"
+            await withdraw(self._p, each.row, by=self._target.by, reason=reason)
         return later
 
     async def _still(self, row: Row) -> Row:
-        """The effect when nobody performs it any more; what the dead left is in doubt."""
-        while row.status == Status.RUNNING:
-            found = await self._look(row)
-            row = seen(found)
-            if row.status == Status.RUNNING and found.alive:
-                row = await self._wait(row)
-            elif row.status == Status.RUNNING:
-                reason = f"its worker {(row.holder or '?')[:8]} died during attempt {row.attempt}"
-                dead = acts.Doubt(
-                    key=row.key,
-                    tenant=row.tenant,
-                    epoch=row.epoch,
-                    nonce=None,
-                    actor=self._p.holder,
-                    error=None,
-                    reason=reason,
-                )
-                row = seen(found._replace(row=await self._p.do(dead)))
-        return row
-
-    async def _wait(self, row: Row) -> Row:
-        left = self._deadline - self._p.monotonic()
-        changed = await self._p.wait(row, left) if left > 0 else None
-        if changed is None:
+        """The effect when nobody performs it any more."""
+        row = await quiet(self._p, row, self._deadline)
+        if row.status == Status.RUNNING:
             raise StillRunning(
                 f"{row.tool} in {row.workflow} is still being performed by worker "
                 f"{(row.holder or '?')[:8]}; compensate when it has come to its end",
@@ -267,14 +248,7 @@ class Round:
                 tool=row.tool,
                 workflow=row.workflow,
             )
-        return seen(changed)
-
-    async def _withdraw(self, row: Row) -> None:
-        """What waits to begin in a workflow that is undone will not."""
-        if row.status in (Status.PENDING, Status.APPROVED):
-            reason = f"{FROZEN}: {self._target.reason}"
-            by = self._target.by
-            await self._p.do(acts.Cancel(key=row.key, tenant=row.tenant, by=by, reason=reason))
+        return row
 
     # -- the run around it --------------------------------------------------------------------
 

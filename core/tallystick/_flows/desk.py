@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from tallystick import _acts as acts
 from tallystick._budgets._topups import RAISE, check_edit
 from tallystick._codec import encode
-from tallystick._flows import approvals, redacting
+from tallystick._flows import approvals, containing, redacting
 from tallystick._keys import check_name
 from tallystick._model import Effect, Halt, Status, at
 from tallystick._ports import Ports
@@ -242,11 +242,24 @@ def scope(tenant: str, *, everywhere: bool) -> str | None:
 
 
 async def unhalt(
-    p: Ports, tenant: str, *, by: str, reason: str, tool: Any, workflow: Any, everywhere: bool
+    p: Ports,
+    tenant: str,
+    *,
+    by: str,
+    reason: str,
+    tool: Any,
+    workflow: Any,
+    everywhere: bool,
+    containment: str | None = None,
 ) -> int:
-    """Allow again what exactly this halt forbade."""
+    """Allow again what exactly this halt forbade, or all that a containment froze."""
     check_name(by, "by")
     whose = scope(tenant, everywhere=everywhere)
+    if containment is not None:
+        if everywhere or not (tool is workflow is None):
+            raise InvalidCall("containment=… says by itself what is lifted; leave the rest out")
+        key = (await get(p, tenant, containment)).key
+        return await containing.thaw(p, tenant, key, by=by, reason=reason)
     return await p.do(
         acts.LiftHalt(tenant=whose, tool=tool, workflow=workflow, by=by, reason=reason)
     )

@@ -11,6 +11,7 @@ from tallystick._acts import Halts
 from tallystick._changes import runs
 from tallystick._codec import decode
 from tallystick._flows.call import Call, shown_text
+from tallystick._flows.containing import FROZEN
 from tallystick._model import Row
 from tallystick._ports import Ports
 from tallystick._rules import dropped_at
@@ -217,7 +218,7 @@ async def halted(p: Ports, call: Call) -> Halted:
     ]
     by = halts[0].by if halts else ""
     reason = halts[0].reason if halts else "lifted meanwhile; call again"
-    contained = bool(halts) and all(h.mode == "contain" for h in halts)
+    contained = bool(halts) and all(h.reason == FROZEN for h in halts)
     verb = f"compensate {call.workflow}" if contained else "unhalt"
     ahead = "goes on with that" if contained else "allows it again"
     error: Halted = call.error(

@@ -131,6 +131,7 @@ class Run:
     version: str | None
     #: what happens when an error leaves its block: ``never``, ``on_error`` or ``ask``
     compensate: str
+    #: that hold in it: its own, and those of what it was opened in
     labels: dict[str, str] = field(default_factory=dict[str, str])
     budgets: tuple[str, ...] = ()
     created_at: datetime

@@ -318,9 +318,19 @@ class MemoryTx(MemoryCheckpoints, MemoryBudgets, MemoryRetention, MemoryArchive,
         self._put(self._shelf.stops, scope, _timed(halt, at))
 
     def lift_halt(
-        self, tenant: str | None, tool: str | None, workflow: str | None, *, contain: bool
+        self,
+        tenant: str | None,
+        tool: str | None,
+        workflow: str | None,
+        *,
+        contain: bool,
+        only: str | None = None,
     ) -> int:
-        return int(self._drop(self._shelf.stops, (tenant, tool, workflow, contain)))
+        scope = (tenant, tool, workflow, contain)
+        there = self._shelf.stops.get(scope)
+        if there is None or only not in (None, there.reason):
+            return 0
+        return int(self._drop(self._shelf.stops, scope))
 
     def halts(self, tenant: str | None) -> list[Halt]:
         return [h for h in self._shelf.stops.values() if h.tenant in (None, tenant)]
@@ -383,14 +393,10 @@ class MemoryTx(MemoryCheckpoints, MemoryBudgets, MemoryRetention, MemoryArchive,
         return found
 
     def plans(self, act: ReadPlans) -> list[Planned]:
-        if act.key is not None:
-            row = self._shelf.rows.get(act.key)
-            mine = [row] if row is not None and row.tenant == act.tenant else []
-        else:
-            scope = (act.tenant, act.workflow)
-            mine = [r for r in self._shelf.rows.values() if (r.tenant, r.workflow) == scope]
         numbered = [
-            Planned(self._shelf.places[r.key][0], r, self._shelf.plans.get(r.key)) for r in mine
+            Planned(self._shelf.places[r.key][0], r, self._shelf.plans.get(r.key))
+            for r in self._shelf.rows.values()
+            if r.tenant == act.tenant and _asked_for(r, act)
         ]
         return [each for each in numbered if each.seq > act.after][: act.limit]
 
@@ -433,6 +439,16 @@ class MemoryTx(MemoryCheckpoints, MemoryBudgets, MemoryRetention, MemoryArchive,
             for n, row in enumerate(rows, 1)
             if n > act.after
         ][: act.limit]
+
+
+def _asked_for(row: Row, act: ReadPlans) -> bool:
+    """Whether the plan of this effect of the tenant was asked for."""
+    if act.key is not None:
+        return row.key == act.key
+    if act.workflow is not None:
+        return row.workflow == act.workflow
+    late = act.since is None or row.changed_at >= act.since or row.status == "running"
+    return late and act.tool in (None, row.tool)
 
 
 def _timed(halt: Halt, micros: int) -> Halt:

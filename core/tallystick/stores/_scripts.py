@@ -20,7 +20,7 @@ from tallystick import _rules as rules
 from tallystick._budgets import _acts as spending
 from tallystick._budgets._topups import RAISE
 from tallystick._keys import halts_chain
-from tallystick._model import Row, Status
+from tallystick._model import Halt, Row, Status
 from tallystick._places import Adopt, Neighbours, places_of, with_place
 from tallystick._replay._records import ReadRecords
 from tallystick._undoing import _acts as undoing
@@ -260,24 +260,37 @@ def notified(tx: Tx, act: acts.Notified, touched: Touched) -> None:
 
 
 def put_halt(tx: Tx, act: acts.PutHalt, touched: Touched) -> None:
+    # read before the halts are: a rival's halt is among them, or clashes with our event
+    last = tx.last_event(halts_chain(act.halt.tenant))
+    if act.keep and any(_same(halt, act.halt) for halt in tx.halts(act.halt.tenant)):
+        return
     tx.put_halt(act.halt, tx.now())
     scope = {k: v for k, v in asdict(act.halt).items() if k != "at"}
-    _tell(tx, act.halt.tenant, act.halt.mode, act.halt.by, scope)
+    _tell(tx, last, act.halt.tenant, act.halt.mode, act.halt.by, scope)
+
+
+def _same(there: Halt, halt: Halt) -> bool:
+    """Whether one would take the place of the other."""
+    return (there.tenant, there.tool, there.workflow, there.mode == "contain") == (
+        halt.tenant, halt.tool, halt.workflow, halt.mode == "contain",
+    )  # fmt: skip
 
 
 def lift_halt(tx: Tx, act: acts.LiftHalt, touched: Touched) -> int:
-    lifted = tx.lift_halt(act.tenant, act.tool, act.workflow, contain=act.contain)
+    lifted = tx.lift_halt(act.tenant, act.tool, act.workflow, contain=act.contain, only=act.only)
     if lifted:
         scope: dict[str, Any] = {"tool": act.tool, "workflow": act.workflow, "reason": act.reason}
         if act.contain:
             scope["mode"] = "contain"
-        _tell(tx, act.tenant, "lifted", act.by, scope)
+        _tell(tx, tx.last_event(halts_chain(act.tenant)), act.tenant, "lifted", act.by, scope)
     return lifted
 
 
-def _tell(tx: Tx, tenant: str | None, kind: str, by: str, detail: dict[str, Any]) -> None:
+def _tell(
+    tx: Tx, last: acts.EventRow | None, tenant: str | None, kind: str, by: str, detail: Any
+) -> None:
+    """Append to the chain of a tenant's halts, whose last event is *last*."""
     key = halts_chain(tenant)
-    last = tx.last_event(key)
     previous, n = (last.hash, last.n + 1) if last else (changes.GENESIS, 1)
     change = changes.Change(event=kind, actor=by)
     text = json.dumps(detail, sort_keys=True, separators=(",", ":"))

@@ -167,7 +167,8 @@ DELETE FROM tallystick_halt
  WHERE coalesce(tenant, '') = coalesce(CAST(:tenant AS TEXT), '')
    AND coalesce(tool, '') = coalesce(CAST(:tool AS TEXT), '')
    AND coalesce(workflow, '') = coalesce(CAST(:workflow AS TEXT), '')
-   AND (mode = 'contain') = :contain""",
+   AND (mode = 'contain') = :contain
+   AND (CAST(:only AS TEXT) IS NULL OR reason = :only)""",
     # Read the halts that concern a tenant.
     "halts": """
 SELECT tenant, tool, workflow, mode, actor, reason, at FROM tallystick_halt
@@ -212,6 +213,13 @@ SELECT e.seq, e.undo, {_ROW} FROM tallystick_effect e
     # One effect and how it is undone.
     "plan_of": f"""
 SELECT e.seq, e.undo, {_ROW} FROM tallystick_effect e WHERE e.key = :key AND e.tenant = :tenant""",
+    # The effects of a tenant, a tool or a time with their plans, in the order they were written.
+    "trail": f"""
+SELECT e.seq, e.undo, {_ROW} FROM tallystick_effect e
+ WHERE e.tenant = :tenant AND e.seq > :after
+   AND (CAST(:tool AS TEXT) IS NULL OR e.tool = :tool)
+   AND (CAST(:since AS BIGINT) IS NULL OR e.changed_at >= :since OR e.status = 'running')
+ ORDER BY e.seq LIMIT :limit""",
     # Rows in the order they were written.
     "page": f"""
 SELECT e.seq, {_ROW} FROM tallystick_effect e

@@ -172,10 +172,16 @@ class SqlTx(SqlCheckpoints, SqlBudgets, SqlRetention, SqlArchive, SqlVault):
         )
 
     def lift_halt(
-        self, tenant: str | None, tool: str | None, workflow: str | None, *, contain: bool
+        self,
+        tenant: str | None,
+        tool: str | None,
+        workflow: str | None,
+        *,
+        contain: bool,
+        only: str | None = None,
     ) -> int:
         scope = {"tenant": tenant, "tool": tool, "workflow": workflow, "contain": contain}
-        return self.run("lift_halt", **scope).rowcount
+        return self.run("lift_halt", **scope, only=only).rowcount
 
     def halts(self, tenant: str | None) -> list[Halt]:
         return [
@@ -222,12 +228,14 @@ class SqlTx(SqlCheckpoints, SqlBudgets, SqlRetention, SqlArchive, SqlVault):
         return [Row._make(r) for r in self._execute(sql, params).fetchall()]
 
     def plans(self, act: ReadPlans) -> list[Planned]:
+        where: dict[str, Any] = {"tenant": act.tenant, "after": act.after, "limit": act.limit}
         if act.key is not None:
             found = self.run("plan_of", key=act.key, tenant=act.tenant).fetchall()
+        elif act.workflow is None:
+            found = self.run("trail", tool=act.tool, since=act.since, **where).fetchall()
         else:
-            where = {"tenant": act.tenant, "workflow": act.workflow, "after": act.after}
             scope = scope_of(act.tenant, act.workflow)
-            found = self.run("plans", scope=scope, limit=act.limit, **where).fetchall()
+            found = self.run("plans", scope=scope, workflow=act.workflow, **where).fetchall()
         return [Planned(seq, Row._make(row), undo) for seq, undo, *row in found]
 
     def neighbours(self, act: Neighbours) -> list[Neighbour]:

@@ -12,6 +12,7 @@ from tallystick.testing._contract._budgets import Budgets, Paying, Windows
 from tallystick.testing._contract._bypassed import Bypassing
 from tallystick.testing._contract._calls import Calls
 from tallystick.testing._contract._conditions import Conditions
+from tallystick.testing._contract._contained import Contained
 from tallystick.testing._contract._deaths import Deaths
 from tallystick.testing._contract._forgotten import Forgotten
 from tallystick.testing._contract._guarantees import Guarantees
@@ -68,6 +69,7 @@ class StoreContract(
     Imported,
     Acts,
     Undoing,
+    Contained,
     Runs,
     Proving,
     Transactions,
