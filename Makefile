@@ -45,9 +45,10 @@ crash: $(DEV) ## kill a process at each named point, and look
 stores: $(DEV) ## what the tests leave out on MariaDB: both faces, every guarantee, every play
 	TALLYSTICK_STORES=all $(PY) -m pytest -m "mariadb or crash or slow" -k "ariadb" tests/contract tests/stores tests/crash/test_matrix.py tests/mutation/test_guards.py $(PYTEST_ARGS)
 
-storm: $(DEV) ## kill many at random, for STORM_SECONDS (an hour); STORM_KILLS (200) each in sagas, graphs, purses, crews and teams
+storm: $(DEV) ## kill many at random, for STORM_SECONDS (an hour); STORM_KILLS (200) each in sagas, archives, graphs, purses, crews and teams
 	$(PY) -m tests.crash.storm --seconds $(STORM_SECONDS)
 	$(PY) -m tests.crash.saga_storm --kills $(STORM_KILLS)
+	$(PY) -m tests.crash.keeper_storm --kills $(STORM_KILLS)
 	$(PY) -m tests.langgraph.storm --kills $(STORM_KILLS)
 	$(PY) -m tests.budgets.storm --kills $(STORM_KILLS)
 	$(PY) -m tests.crewai.storm --kills $(STORM_KILLS)

@@ -1,4 +1,4 @@
-"""Models for the notebook: each calls one tool and then says its last word, without a network."""
+"""Models for the notebooks: each calls its tools and then says its last word, without a network."""
 
 from __future__ import annotations
 
@@ -30,8 +30,20 @@ class ForLangChain(GenericFakeChatModel):
 
 def for_langchain(tool: str, args: dict[str, Any], last: str) -> ForLangChain:
     """Calls *tool*, then says *last*."""
+    return turns_for_langchain((tool, args), last)
+
+
+def turns_for_langchain(*turns: tuple[str, dict[str, Any]] | str) -> ForLangChain:
+    """Says these, in turn: a tool and its arguments call it."""
+    return ForLangChain(messages=iter([_message(turn) for turn in turns]))
+
+
+def _message(turn: tuple[str, dict[str, Any]] | str) -> AIMessage:
+    if isinstance(turn, str):
+        return AIMessage(turn)
+    tool, args = turn
     call: Any = {"name": tool, "args": args, "id": f"call-{tool}"}
-    return ForLangChain(messages=iter([AIMessage("", tool_calls=[call]), AIMessage(last)]))
+    return AIMessage("", tool_calls=[call])
 
 
 class ForCrewAI(BaseLLM):

@@ -131,6 +131,29 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     assert keep is None or keep.tenant == "default"
 
 
+#: from one kind of store to another one
+JOURNEYS = [
+    pytest.param("sqlite-memory"),
+    pytest.param("sqlite-postgres", marks=pytest.mark.postgres),
+    pytest.param("postgres-sqlite", marks=pytest.mark.postgres),
+    pytest.param("memory-postgres", marks=pytest.mark.postgres),
+]
+
+
+@pytest.fixture(params=JOURNEYS)
+def journey(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Ledger, Ledger]]:
+    """A ledger, and an empty one on another kind of store."""
+
+    def url(kind: str) -> str:
+        if kind == "postgres":
+            return str(request.getfixturevalue("empty_postgres"))
+        return "memory://" if kind == "memory" else f"sqlite:///{tmp_path / 'journey.db'}"
+
+    here, there = map(url, str(request.param).split("-"))
+    with Ledger(here, create=True) as one, Ledger(there, create=True) as other:
+        yield one, other
+
+
 @pytest.fixture(params=["blocking", "awaiting"])
 def face(request: pytest.FixtureRequest) -> Face:
     """Both faces of every verb."""

@@ -116,6 +116,8 @@ GIVEN: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "retain": ((), {"payloads": 0}),
     "rewrap": ((), {}),
     "shred": (("w",), {"by": "ann", "reason": "asked to"}),
+    "undo_of": (("ab",), {}),
+    "undone": (("w",), {}),
     "unhalt": ((), {"by": "ann"}),
     "verify": ((), {}),
 }

@@ -44,6 +44,20 @@ def test_four_frameworks_write_one_ledger() -> None:
     assert told.endswith("sound: True\n")
 
 
+def test_an_export_is_replayed_with_the_network_cut() -> None:
+    """Byte for byte, and a changed argument or an edited archive is seen."""
+    told = said(NOTEBOOKS / "replayed_export.ipynb")
+    assert "Your trip to Oslo is booked." in told
+    assert "answered from the record: 5" in told
+    assert "byte for byte the same: True" in told
+    assert "done again: 0" in told
+    assert "Divergence" in told
+    assert '+  "nights": 3' in told
+    assert "ArchiveDamaged line" in told
+    assert "effects that came in: 0" in told
+    assert told.endswith("sound: True\n")
+
+
 def test_a_notebook_is_kept_without_its_outputs() -> None:
     """What it prints is what it prints when it runs."""
     for path in NOTEBOOKS.glob("*.ipynb"):

@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from typing import Any
 
 from crewai.context import get_current_task_id
-from crewai.hooks.dispatch import InterceptionPoint, get_global_hook_list, get_scoped_hooks
+from crewai.hooks.dispatch import (
+    InterceptionPoint,
+    get_global_hook_list,
+    get_scoped_hooks,
+    scoped_hooks,
+)
 from crewai.utilities.string_utils import sanitize_tool_name
 
 from tallystick.errors import LedgerError
 from tallystick_crewai._stops import Stopped
 
 Hook = Callable[[Any], None]
+Scope = dict[InterceptionPoint, list[Any]]
 
 #: the name of the tool that an agent calls right now
 ASKED: ContextVar[str | None] = ContextVar("tallystick_crewai_asked", default=None)
@@ -150,12 +156,31 @@ def install() -> bool:
     return complete
 
 
-def scoped() -> dict[InterceptionPoint, list[Any]]:
+def scoped() -> Scope:
     """The hooks of the scope around the caller, and with them the one that old agents lack."""
-    scope: dict[InterceptionPoint, list[Any]] = {
-        point: get_scoped_hooks(point) for point in InterceptionPoint
-    }
+    scope: Scope = {point: get_scoped_hooks(point) for point in InterceptionPoint}
     before_model = scope[InterceptionPoint.PRE_MODEL_CALL]
     if pre_model_call not in before_model:
         before_model.append(pre_model_call)
     return scope
+
+
+def enter(scope: Scope) -> Callable[[], None]:
+    """
+    As ``scoped_hooks(scope)``; returns what leaves it.
+
+    CrewAI's own scope is a generator: one that is never left, the collector ends in somebody
+    else's context, where that is an error. This one is forgotten with its context.
+    """
+    token = _SCOPE.set(scope)
+    return lambda: _SCOPE.reset(token)
+
+
+def _variable() -> ContextVar[Any]:
+    """Where ``scoped_hooks`` keeps its scope."""
+    mark: Scope = {}
+    with scoped_hooks(mark):
+        return next(one for one, value in copy_context().items() if value is mark)
+
+
+_SCOPE = _variable()

@@ -6,13 +6,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from crewai.execution import clear_execution_uuid, set_execution_uuid
-from crewai.hooks.dispatch import scoped_hooks
 
 from tallystick._context import ENTERING
-from tallystick_crewai._hooks import install, scoped
-
-#: hooks of the scopes that were entered and not left
-_UNDER_WAY: set[object] = set()
+from tallystick_crewai._hooks import enter, install, scoped
 
 
 def join() -> None:
@@ -27,9 +23,5 @@ def entered(workflow: str) -> Callable[[], object]:
     install()
     stack = ExitStack()
     stack.callback(clear_execution_uuid, set_execution_uuid(workflow))
-    hooks = scoped_hooks(scoped())
-    stack.enter_context(hooks)
-    # one whose scope is never left must not be ended by the collector, in somebody else's context
-    _UNDER_WAY.add(hooks)
-    stack.callback(_UNDER_WAY.discard, hooks)
+    stack.callback(enter(scoped()))
     return stack.close

@@ -178,9 +178,7 @@ class _Asked(NamedTuple):
         order = order._replace(selection=order.selection._replace(since=since))
         if self.undo:
             return await containments.contain(p, house, order)
-        return await surveying.survey(
-            p, house.tenant, order.selection, takes_along=order.takes_along
-        )
+        return await surveying.survey(p, house, order.selection, takes_along=order.takes_along)
 
 
 def _check_selection(

@@ -47,6 +47,10 @@ PATIENCE = 120.0
 #: what has to be recorded however long it takes
 _OUTCOMES = (Settle, SettleHeld, Doubt, Release, Reckon)
 
+#: what makes somebody the holder of something, and what says that it did
+_GRANTED = (Claim, Start, Reserve)
+_ANSWERS = (Found, Reserved)
+
 #: what a store makes of acts: ``apply`` always does them, ``attempt`` may not
 G = TypeVar("G", bound=Applied | None)
 Announce = Callable[[Sequence[tuple[bytes, bool]]], None]
@@ -71,8 +75,8 @@ class Ticket:
     @property
     def granted(self) -> bool:
         """Whether somebody now holds an effect because of this act."""
-        fresh = isinstance(self.answer, Found | Reserved) and self.answer.fresh
-        return fresh and isinstance(self.act, Claim | Start | Reserve)
+        fresh = isinstance(self.answer, _ANSWERS) and self.answer.fresh
+        return fresh and isinstance(self.act, _GRANTED)
 
 
 class Journal:
@@ -300,7 +304,7 @@ class Journal:
         """Remember what has to be done about an act of which nobody knows whether it was done."""
         if isinstance(act, Reserve) and act.force:
             self._owed.append(act)
-        elif isinstance(act, Claim | Start | Reserve):
+        elif isinstance(act, _GRANTED):
             self._owed.append(_release(act, "its caller was told that the database did not answer"))
         elif isinstance(act, _OUTCOMES):
             self._owed.append(act)
@@ -348,7 +352,7 @@ class Journal:
 
     def _give_back(self, ticket: Ticket) -> None:
         """Release what was granted to a caller who no longer waits for it."""
-        if not ticket.granted or not isinstance(ticket.act, Claim | Start | Reserve):
+        if not ticket.granted or not isinstance(ticket.act, _GRANTED):
             return
         try:
             self.post(_release(ticket.act, "its caller was cancelled before the tool started"))

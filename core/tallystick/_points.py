@@ -2,7 +2,8 @@
 Named points at which a test may end the world.
 
 Each act has three: before it is applied, applied but not committed, committed but not answered; a
-tool has two, before and after it runs. Unarmed they cost one truth test.
+tool has three: before and after it runs, and when its outcome is recorded and its caller has not
+got it. Unarmed they cost one truth test.
 """
 
 from __future__ import annotations

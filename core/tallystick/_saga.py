@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 
 from tallystick._context import CURRENT
 from tallystick._faces import Awaiting, Blocking, run_sync
-from tallystick._flows import compensating, listing
+from tallystick._flows import compensating, listing, planned
 from tallystick._flows.compensating import Target
 from tallystick._flows.undoing import House
 from tallystick._keys import check_name, is_a
 from tallystick._policy import Policy, Seconds, seconds
 from tallystick._undoing._names import Names
-from tallystick._undoing._report import Compensation, Run, RunStatus
+from tallystick._undoing._report import Compensation, Run, RunStatus, UndoPlan
 from tallystick.errors import CalledFromItself, InvalidPolicy
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -94,6 +94,45 @@ class Saga:
         """As :meth:`compensate`, awaited."""
         target = self._target(workflow, to, by, reason, wait)
         return await compensating.compensate(self._awaiting, self._house(), target)
+
+    def undo_of(self, key: str) -> UndoPlan:
+        """
+        How an effect can be undone, as it was recorded before it began, and whether it still can.
+
+        *key* is an effect's key in hex, or its beginning. Raises UnknownEffect if that is not
+        exactly one effect.
+
+        >>> from tallystick import Ledger, Policy
+        >>> from tallystick.runs import Undo
+        >>> ledger = Ledger("memory://")
+        >>> policy = Policy(compensate=Undo(steps="refund", residue="a line in the statement"))
+        >>> ledger.call("charge", lambda: "ch_1", workflow="w", policy=policy)
+        'ch_1'
+        >>> plan = ledger.undo_of(ledger.effects()[0].key)
+        >>> plan.reversibility, plan.steps, plan.possible, plan.residue
+        ('compensable', ('refund',), True, 'a line in the statement')
+        >>> ledger.close()
+        """
+        return run_sync(planned.undo_of(self._blocking, self.tenant, key))
+
+    async def aundo_of(self, key: str) -> UndoPlan:
+        """As :meth:`undo_of`, awaited."""
+        return await planned.undo_of(self._awaiting, self.tenant, key)
+
+    def undone(self, workflow: str) -> Compensation:
+        """
+        How far a workflow is undone, by what is recorded; nothing is done about it.
+
+        What nobody began to undo is among the ``failed``. Raises UnknownEffect where nothing is
+        recorded.
+        """
+        check_name(workflow, "workflow")
+        return run_sync(planned.undone(self._blocking, self.tenant, workflow))
+
+    async def aundone(self, workflow: str) -> Compensation:
+        """As :meth:`undone`, awaited."""
+        check_name(workflow, "workflow")
+        return await planned.undone(self._awaiting, self.tenant, workflow)
 
     def run(self, workflow: str) -> Run:
         """The run of a workflow, as it is recorded; UnknownEffect where it is not."""

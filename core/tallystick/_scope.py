@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tallystick import _changes as changes
+from tallystick import _points
 from tallystick import _rules as rules
 from tallystick._acts import Doubt, Settle
 from tallystick._context import AROUND, CURRENT, ENTERING, WORKFLOW, Around, CurrentEffect
@@ -126,13 +127,15 @@ class Claimed:
 
     def succeed(self, result: Any = None) -> None:
         """Record that it happened; raises EffectInDoubt if another holder took over meanwhile."""
-        run_sync(settle_by_hand(self._blocking, self._call, self._success(result)))
-        self._settled = True
+        act = self._success(result)
+        run_sync(settle_by_hand(self._blocking, self._call, act))
+        self._recorded()
 
     async def asucceed(self, result: Any = None) -> None:
         """As :meth:`succeed`."""
-        await settle_by_hand(self._awaiting, self._call, self._success(result))
-        self._settled = True
+        act = self._success(result)
+        await settle_by_hand(self._awaiting, self._call, act)
+        self._recorded()
 
     def fail(self, error: BaseException | str, *, retryable: bool = False) -> None:
         """
@@ -151,7 +154,15 @@ class Claimed:
 
     def _success(self, result: Any) -> Settle:
         self._result = result
-        return success(self._call, self._ours(), result)
+        act = success(self._call, self._ours(), result)
+        if _points.armed:
+            _points.reach("tool.after")
+        return act
+
+    def _recorded(self) -> None:
+        self._settled = True
+        if _points.armed:
+            _points.reach("tool.recorded")
 
     def _failure(self, error: BaseException | str, retryable: bool) -> Settle | Doubt:
         row = self._ours()
@@ -175,7 +186,7 @@ class Claimed:
             raise InvalidCall("only a fresh claim that is not settled yet can be settled")
         return self._row
 
-    def _entering(self, step: Step, row: Row, call: Call) -> Self:
+    def _entering(self, step: Step, row: Row, call: Call) -> None:
         self._entered = True
         # the effect that a placed call stands for may have another key than the call by itself
         self._call = call._replace(identity=call.identity._replace(key=row.key))
@@ -184,7 +195,6 @@ class Claimed:
         else:
             self._row = row
             self._token = CURRENT.set(current(self._call, row, self.args))
-        return self
 
     def _leaving(self) -> None:
         if self._token is not None:
@@ -192,10 +202,22 @@ class Claimed:
                 CURRENT.reset(self._token)
 
     def __enter__(self) -> Self:
-        return self._entering(*run_sync(self._until_ours(self._blocking)))
+        self._entering(*run_sync(self._until_ours(self._blocking)))
+        return self._begun(self._blocking)
 
     async def __aenter__(self) -> Self:
-        return self._entering(*await self._until_ours(self._awaiting))
+        self._entering(*await self._until_ours(self._awaiting))
+        return self._begun(self._awaiting)
+
+    def _begun(self, p: Ports) -> Self:
+        if _points.armed and self._row is not None:
+            try:
+                _points.reach("tool.before")
+            except BaseException as error:
+                self._leaving()
+                self._left(p, self._row, error)
+                raise
+        return self
 
     async def _until_ours(self, p: Ports) -> tuple[Step, Row, Call]:
         if self._play is not None:

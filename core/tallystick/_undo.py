@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 from tallystick._policy import Approval, Policy, Seconds, seconds
 from tallystick.errors import InvalidPolicy
 
-#: a function, or the name under which one is registered or can be imported
+#: a function, or the name under which one is registered, or ``module:qualname``
 Step = Callable[..., Any] | str
 Reversibility = Literal["irreversible", "compensable", "reversible"]
 

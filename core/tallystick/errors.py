@@ -313,7 +313,8 @@ class RunFinished(EffectError):
     A run was opened that has its outcome; nothing in its block was done again.
 
     ``status`` is ``succeeded``, ``compensated`` or ``cancelled``; ``output`` is what the run that
-    succeeded put out. Another piece of work is another run, with an id of its own.
+    succeeded put out: ``None`` where retention dropped it, and then the cause is ResultNotStored.
+    Another piece of work is another run, with an id of its own.
     """
 
     status: str = ""

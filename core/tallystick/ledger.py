@@ -51,7 +51,7 @@ from tallystick.redaction import Redact, Redaction
 from tallystick.redaction._rules import redaction_of
 from tallystick.replays import Replay
 from tallystick.stores import open_store
-from tallystick.stores._sealed import sealed
+from tallystick.stores._sealing._store import sealed
 
 if TYPE_CHECKING:
     import sqlalchemy

@@ -35,7 +35,7 @@ from tallystick._faces import run_sync
 from tallystick._flows import budgets, metering, runaways
 from tallystick._flows.metering import Held, Payer
 from tallystick._hooks import Details
-from tallystick._keys import check_name, hashed, is_a
+from tallystick._keys import check_name, is_a
 from tallystick._policy import Seconds, seconds
 from tallystick._ports import Ports
 from tallystick.errors import BudgetError, InvalidCall, LedgerError, StoreError
@@ -158,10 +158,10 @@ class Meter:
         return Metered(self, payer, held)
 
     def _row(self, p: Ports, payer: Payer, request: ModelRequest) -> Reservation:
-        nonce = os.urandom(16)
+        id_ = os.urandom(32)
         session = payer.session
         return budgets.blank(
-            id_=hashed(b"model call", nonce),
+            id_=id_,
             tenant=payer.tenant,
             kind="model",
             what=request.model,
@@ -170,7 +170,7 @@ class Meter:
             session=session,
             scope=None if session is None else session_id(payer.tenant, session),
             holder=p.holder,
-            nonce=nonce,
+            nonce=id_[:16],
             until=self._lasts,
             digest=request.digest,
         )

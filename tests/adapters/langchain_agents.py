@@ -77,8 +77,13 @@ def once(*calls: Asked, final: str = "") -> Script:
 def agent_of(tools: Sequence[Any], script: Script, **options: Any) -> Any:
     """A ``create_agent`` agent with its own checkpointer."""
     options.setdefault("checkpointer", InMemorySaver())
+    return agent_on(ScriptedModel(script=script), tools, **options)
+
+
+def agent_on(model: BaseChatModel, tools: Sequence[Any], **options: Any) -> Any:
+    """The same on a model of any kind."""
     create: Any = cast("Any", agents).create_agent  # its type is unknown in part
-    return create(ScriptedModel(script=script), tools, **options)
+    return create(model, tools, **options)
 
 
 def graph_of(

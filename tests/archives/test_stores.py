@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from tallystick import EffectFailed, Ledger, NotApplied, Policy
+from tallystick._archive import _reading
 from tests.conftest import Face, Place
 
 from .conftest import exported, fill, receipt
@@ -134,6 +135,26 @@ def test_two_may_import_the_same_at_once(place: Place) -> None:
     arrived = lines(ledgers[0])
     assert len(arrived) == 305
     assert sum(a == b for a, b in zip(arrived, wanted, strict=True)) >= 303
+
+
+@pytest.mark.parametrize("rest", [1, 3, 4])
+def test_an_import_goes_on_behind_what_is_here_already(
+    place: Place, face: Face, rest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole batches of it may be known; what comes after them is imported all the same."""
+    monkeypatch.setattr(_reading, "EFFECTS", 2)
+    with Ledger("memory://") as other:
+        for n in range(7 - rest):
+            other.call("charge", receipt, {"n": n}, workflow="w")
+        part = exported(other)
+        for n in range(7 - rest, 7):
+            other.call("charge", receipt, {"n": n}, workflow="w")
+        whole, wanted = exported(other), lines(other)
+    ledger = place.open()
+    assert ledger.load(io.BytesIO(part)).imported == 7 - rest
+    done = face.do(ledger, "load", io.BytesIO(whole))
+    assert (done.effects, done.imported, done.known) == (7, rest, 7 - rest)
+    assert lines(ledger) == wanted
 
 
 @pytest.mark.crash

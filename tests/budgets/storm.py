@@ -19,7 +19,6 @@ import contextlib
 import json
 import os
 import random
-import signal
 import sys
 import threading
 import time
@@ -28,12 +27,13 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, NoReturn
+from typing import Any, ClassVar, NamedTuple
 
 from tallystick import Ledger, NotApplied
 from tallystick.errors import BudgetError, BudgetExceeded, EffectStopped
 from tallystick.metering import Meter, ModelRequest
 from tallystick.prices import Overrides, Usage
+from tests._pack import Pack, forked
 from tests._storms import StoreName, arguments, chosen, ground, kill, table
 from tests._urls import LEASED
 
@@ -270,66 +270,29 @@ class Storm:
         self.chance = random.Random(seed)
         self.report = Report(store=camp.store, processes=processes)
         self._kills = kills
-        self._workers: list[int] = []
-        self._stopped: dict[int, float] = {}
 
     def rage(self) -> Report:
         """All of it: the storm, the recovery, the verdict."""
         report, began = self.report, time.monotonic()
-        auditor = self._fork(lambda: Auditor(self.camp).run())
-        self._workers = [self._worker() for _ in range(report.processes)]
+        auditor = forked(lambda: Auditor(self.camp).run(), self.camp.saw)
+        past = LEASE + 0.2 if self.camp.store in LEASED else 0.05
+        pack = Pack(self._worker, report.processes, self.chance, stops=0.15, past=past)
         try:
             time.sleep(1.0)
-            while report.kills < self._kills:
+            while pack.kills < self._kills:
                 time.sleep(0.05 + self.chance.random() * 0.4)
-                self._wake()
-                self._strike()
+                pack.strike()
         finally:
-            for pid in (*self._workers, auditor):
-                kill(pid)
-        report.kills += report.processes
+            pack.end()
+            kill(auditor)
+        report.kills, report.stops = pack.kills, pack.stops
         report.seconds = round(time.monotonic() - began, 1)
         judge(self.camp, report)
         return report
 
     def _worker(self) -> int:
         seed = self.chance.getrandbits(32)
-        return self._fork(lambda: Worker(self.camp, seed).run())
-
-    def _fork(self, live: Callable[[], None]) -> int:
-        sys.stdout.flush()
-        pid = os.fork()
-        if pid == 0:
-            _live(self.camp, live)
-        return pid
-
-    def _strike(self) -> None:
-        j = self.chance.randrange(len(self._workers))
-        pid = self._workers[j]
-        if self.chance.random() < 0.15 and pid not in self._stopped:
-            os.kill(pid, signal.SIGSTOP)
-            self.report.stops += 1
-            past = LEASE + 0.2 if self.camp.store in LEASED else 0.05
-            self._stopped[pid] = time.monotonic() + past + self.chance.random() * 0.4
-            return
-        self._stopped.pop(pid, None)
-        kill(pid)
-        self.report.kills += 1
-        self._workers[j] = self._worker()
-
-    def _wake(self) -> None:
-        for pid, due in list(self._stopped.items()):
-            if time.monotonic() >= due:
-                os.kill(pid, signal.SIGCONT)
-                del self._stopped[pid]
-
-
-def _live(camp: Camp, live: Callable[[], None]) -> NoReturn:
-    try:
-        live()
-    except BaseException as error:  # noqa: BLE001 - nothing may return into the storm
-        camp.saw("odd", "process", type(error).__name__, *str(error).split()[:25])
-    os._exit(1)
+        return forked(lambda: Worker(self.camp, seed).run(), self.camp.saw)
 
 
 # -- afterwards ---------------------------------------------------------------------------------

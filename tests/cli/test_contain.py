@@ -16,6 +16,8 @@ def refund(order, result):
         file.write(f"{order} {result}\\n")
 """
 
+MODULE = ("--import", "corner_shop")
+
 
 def charge(order: str) -> str:
     return f"ch-90{order}"
@@ -47,11 +49,16 @@ def refunds(folder: Path) -> list[str]:
 
 
 def test_a_list_changes_nothing(shop: Any, tmp_path: Path) -> None:
-    said = shop.run("contain", "--tool", "charge", "--list")
+    said = shop.shell("contain", "--tool", "charge", "--list")
+    assert "Can be undone: 0. Cannot: 3." in said.out
+    assert "--import corner_shop" in said.out
+    said = shop.run("contain", "--tool", "charge", "--list", *MODULE)
     assert "Can be undone: 3, until the first closes at " in said.out
     assert "Cannot: 0." in said.out
     assert "leaves a fee" in said.out
-    found = shop.run("contain", "--tool", "charge", "--since", "1h", "--list", "--json").json
+    found = shop.run(
+        "contain", "--tool", "charge", "--since", "1h", "--list", "--json", *MODULE
+    ).json
     assert [one["steps"] for one in found["undoable"]] == [["corner_shop:refund"]] * 3
     assert found["key"] is None
     assert (shop.run("halts").out, refunds(tmp_path)) == ("Nothing is halted.\n", [])
@@ -60,10 +67,11 @@ def test_a_list_changes_nothing(shop: Any, tmp_path: Path) -> None:
 def test_another_process_contains_newest_first_once_a_person_says_so(
     shop: Any, tmp_path: Path
 ) -> None:
-    said = shop.run("contain", "--tool", "charge", code=1, answer="n\n")
+    said = shop.run("contain", "--tool", "charge", *MODULE, code=1, answer="n\n")
     assert "Nothing was contained" in said.err
     assert refunds(tmp_path) == []
-    said = shop.shell("contain", "--tool", "charge", "--yes", "--by", "ann", "--reason", "twice")
+    why = ("--by", "ann", "--reason", "twice")
+    said = shop.shell("contain", "--tool", "charge", "--yes", *why, *MODULE)
     assert said.code == 0, said.err
     assert "3 undone, 0 withdrawn; 1 of it stay in the world." in said.out
     assert refunds(tmp_path) == ["3333 ch-903333", "2222 ch-902222", "1111 ch-901111"]
@@ -82,7 +90,7 @@ def test_another_process_contains_newest_first_once_a_person_says_so(
 
 def test_what_is_left_is_said_and_gives_exit_code_one(shop: Any, tmp_path: Path) -> None:
     shop.ledger.call("mail", mail, {"to": "the buyer of ch-901111"}, workflow="u")
-    said = shop.run("contain", "--workflow", "w", "--yes", code=1)
+    said = shop.run("contain", "--workflow", "w", "--yes", *MODULE, code=1)
     assert "refused" in said.out
     assert "in u depends on it and stays" in said.out
     assert "1 undone" in said.out

@@ -52,7 +52,7 @@ def test_runs_are_listed_newest_first(office: Any) -> None:
     assert "No runs fit" in office.run("runs", "--status", "compensated").out
 
 
-def test_another_process_undoes_by_the_names_that_are_recorded(
+def test_another_process_undoes_by_the_names_that_are_recorded_in_what_it_imports(
     office: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "shop_saga.py").write_text(APP)
@@ -63,6 +63,8 @@ def test_another_process_undoes_by_the_names_that_are_recorded(
     said = office.shell("compensate", "w", "--by", "ann", "--reason", "closed")
     assert said.code == 1
     assert "no compensation is registered as release" in said.out
+    assert "has not imported shop_saga" in said.out
+    assert not (tmp_path / "refunds").exists(), "a record alone makes nothing run"
     said = office.shell("compensate", "w", "--import", "shop_saga")
     assert said.code == 0, said.err
     assert "w is undone: 2 effects" in said.out

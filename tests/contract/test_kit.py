@@ -24,7 +24,7 @@ def test_every_act_is_read_or_has_its_points() -> None:
     reads = _scripts._READS  # pyright: ignore[reportPrivateUsage]
     assert kinds - written <= {kind.__name__ for kind in reads}
     assert written <= kinds
-    assert len(points()) == 3 * len(written) + 2
+    assert len(points()) == 3 * len(written) + 3
 
 
 def test_an_unknown_point_is_refused() -> None:

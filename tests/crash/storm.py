@@ -24,7 +24,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import sys
 import tempfile
 import threading
@@ -33,13 +32,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import sqlalchemy
 
 from tallystick import Guarantee, Ledger, Policy, ProbeAnswer, current_effect
 from tallystick.errors import EffectStopped
-from tests._storms import StoreName, arguments, chosen, ground, kill, table
+from tests._pack import Pack, forked
+from tests._storms import StoreName, arguments, chosen, ground, table
 from tests._urls import LEASED, async_engine_on, engine_on
 
 LEASE = 1.0
@@ -316,62 +316,26 @@ class Storm:
         self.camp = camp
         self.chance = random.Random(seed)
         self.report = Report(store=camp.store, seconds=seconds, processes=processes)
-        self._workers: list[int] = []
-        self._stopped: dict[int, float] = {}
 
     def rage(self) -> Report:
         """All of it: the storm, the recovery, the verdict."""
         report = self.report
-        self._workers = [self._fork() for _ in range(report.processes)]
         end = self.camp.began + report.seconds
+        past = LEASE + 0.2 if self.camp.store in LEASED else 0.05
+        pack = Pack(self._worker, report.processes, self.chance, stops=0.12, past=past)
         try:
             while time.monotonic() < end:
                 time.sleep(0.03 + self.chance.random() * 0.25)
-                self._wake()
-                self._strike()
+                pack.strike()
         finally:
-            for pid in self._workers:
-                kill(pid)
-        report.kills += report.processes
-        recovery = Recovery(self.camp, report)
-        recovery.run()
+            pack.end()
+        report.kills, report.stops = pack.kills, pack.stops
+        Recovery(self.camp, report).run()
         return report
 
-    def _fork(self) -> int:
-        sys.stdout.flush()
+    def _worker(self) -> int:
         seed = self.chance.getrandbits(32)
-        pid = os.fork()
-        if pid == 0:
-            _be_a_worker(self.camp, seed)
-        return pid
-
-    def _strike(self) -> None:
-        j = self.chance.randrange(len(self._workers))
-        pid = self._workers[j]
-        if self.chance.random() < 0.12 and pid not in self._stopped:
-            os.kill(pid, signal.SIGSTOP)
-            self.report.stops += 1
-            past = LEASE + 0.2 if self.camp.store in LEASED else 0.05
-            self._stopped[pid] = time.monotonic() + past + self.chance.random() * 0.4
-            return
-        self._stopped.pop(pid, None)
-        kill(pid)
-        self.report.kills += 1
-        self._workers[j] = self._fork()
-
-    def _wake(self) -> None:
-        for pid, due in list(self._stopped.items()):
-            if time.monotonic() >= due:
-                os.kill(pid, signal.SIGCONT)
-                del self._stopped[pid]
-
-
-def _be_a_worker(camp: Camp, seed: int) -> NoReturn:
-    try:
-        Worker(camp, seed).run()
-    except BaseException as error:  # noqa: BLE001 - nothing may return into the storm
-        World(camp).saw("odd", "process", type(error).__name__, *str(error).split()[:25])
-    os._exit(1)
+        return forked(lambda: Worker(self.camp, seed).run(), World(self.camp).saw)
 
 
 # -- afterwards ---------------------------------------------------------------------------------

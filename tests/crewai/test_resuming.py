@@ -148,10 +148,7 @@ def test_of_two_that_resume_at_once_one_runs_the_listeners(world: World, ledger:
     assert world.done == ["draft", "send yes"]
 
 
-def test_the_next_question_is_another_one(ledger: Ledger, tmp_path: Path) -> None:
-    store = SQLiteFlowPersistence(str(tmp_path / "flows.db"))
-    done: list[str] = []
-
+def _twice(ledger: Ledger, done: list[str]) -> Any:
     class Twice(Flow[dict[str, Any]]):
         @start()
         @human_feedback(message="Good?", provider=Slow())
@@ -171,18 +168,54 @@ def test_the_next_question_is_another_one(ledger: Ledger, tmp_path: Path) -> Non
             done.append(f"send {said.feedback}")
             return str(said.feedback)
 
+    return Twice
+
+
+def test_the_next_question_is_another_one(ledger: Ledger, tmp_path: Path) -> None:
+    store = SQLiteFlowPersistence(str(tmp_path / "flows.db"))
+    done: list[str] = []
+    flow = _twice(ledger, done)
     given: dict[str, Any] = {"ledger": ledger, "workflow": "order-42", "persistence": store}
     with ledger.workflow("order-42"):
-        asked: Any = Twice(persistence=store).kickoff()
+        asked: Any = flow(persistence=store).kickoff()
     flow_id = asked.context.flow_id
     first = asked.context.requested_at
-    again = resume_once(Twice, flow_id, "yes", asked_at=first, **given)
-    late = resume_once(Twice, flow_id, "yes", asked_at=first, **given)
+    again = resume_once(flow, flow_id, "yes", asked_at=first, **given)
+    late = resume_once(flow, flow_id, "yes", asked_at=first, **given)
     assert isinstance(again, HumanFeedbackPending)
     assert isinstance(late, HumanFeedbackPending)
     assert late.context.requested_at == again.context.requested_at
     assert done == ["improve"]
-    assert resume_once(Twice, flow_id, "really", **given) == asked_result(done)
+    assert resume_once(flow, flow_id, "really", **given) == asked_result(done)
+
+
+def test_an_answer_whose_resume_broke_off_is_not_given_to_the_next_question(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """CrewAI wrote the next question down, and nobody that the first one was answered."""
+    errors: list[BaseException] = []
+
+    class Breaking(SQLiteFlowPersistence):
+        def save_pending_feedback(self, *args: Any, **named: Any) -> None:
+            super().save_pending_feedback(*args, **named)
+            if errors:
+                raise errors.pop()
+
+    store = Breaking(db_path=str(tmp_path / "flows.db"))
+    done: list[str] = []
+    flow = _twice(ledger, done)
+    given: dict[str, Any] = {"ledger": ledger, "workflow": "order-42", "persistence": store}
+    with ledger.workflow("order-42"):
+        asked: Any = flow(persistence=store).kickoff()
+    flow_id, first = asked.context.flow_id, asked.context.requested_at
+    errors.append(RuntimeError("crash"))
+    with pytest.raises(RuntimeError, match="crash"):
+        resume_once(flow, flow_id, "yes", asked_at=first, **given)
+    assert store.load_pending_feedback(flow_id)[1].requested_at != first  # type: ignore[index]
+    again = resume_once(flow, flow_id, "yes", asked_at=first, **given)
+    assert isinstance(again, HumanFeedbackPending)
+    assert done == ["improve"]
+    assert resume_once(flow, flow_id, "really", **given) == asked_result(done)
 
 
 def asked_result(done: list[str]) -> Any:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ from crewai.hooks import HookAborted, LLMCallHookContext
 from crewai.hooks.dispatch import InterceptionPoint, get_global_hook_list, scoped_hooks
 
 from tallystick import ApprovalRequired, Ledger, Policy
-from tallystick_crewai import wrap_tool, wrap_tools
+from tallystick_crewai import budgeted, wrap_tool, wrap_tools
 from tallystick_crewai._hooks import BEFORE_MODEL, pre_model_call
 from tests.crewai._world import HOWS, PAY, Bank, Model, crew_of, however, natively
 
@@ -102,6 +105,26 @@ def test_the_hooks_of_others_stay(ledger: Ledger) -> None:
     others = scoped_hooks({InterceptionPoint.PRE_MODEL_CALL: [mine]})
     with others, ledger.workflow("order-42"), pytest.raises(HookAborted, match="mine"):
         crew.kickoff()
+
+
+@pytest.mark.parametrize("what", ["a workflow", "a budget"])
+def test_what_is_entered_and_never_left_is_forgotten_in_silence(what: str, ledger: Ledger) -> None:
+    """Neither kept for ever, nor ended by the collector, for whom it is too late."""
+    ledger.budget("line", usd=1)
+
+    class Mine:
+        def __call__(self, context: Any) -> None: ...
+
+    def enter() -> weakref.ref[Mine]:
+        mine = Mine()
+        with scoped_hooks({InterceptionPoint.PRE_MODEL_CALL: [mine]}):
+            scope = ledger.workflow("w") if what == "a workflow" else budgeted(ledger, "line")
+            scope.__enter__()
+        return weakref.ref(mine)
+
+    mine = copy_context().run(enter)
+    gc.collect()
+    assert mine() is None
 
 
 def test_runs_side_by_side_stop_for_themselves(ledger: Ledger) -> None:

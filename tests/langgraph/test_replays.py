@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import operator
 from typing import Annotated, Any, TypedDict
 
@@ -14,9 +15,16 @@ from langgraph.types import Command, RetryPolicy, Send
 from tallystick import Ledger, Policy
 from tallystick.errors import Divergence, InvalidCall
 from tallystick_checkpoint import LedgerSaver
-from tallystick_langchain import wrap_tools
+from tallystick_langchain import recorded, wrap_tools
 from tallystick_langgraph import ledgered_node
-from tests.adapters.langchain_agents import Asked, Script, agent_of, answers
+from tests.adapters.langchain_agents import (
+    Asked,
+    Script,
+    ScriptedModel,
+    agent_of,
+    agent_on,
+    answers,
+)
 from tests.replays._elsewhere import cut_off, moved
 
 from ._world import (
@@ -95,6 +103,28 @@ def test_an_agent_replays_from_an_export_on_another_store(world: World) -> None:
             assert told(other.agent(TWICE).invoke(said(), thread("order-42"))) == first
         assert (other.book, replay.divergences, replay.missing) == ([], (), ())
     assert len(world.book) == 3
+
+
+def test_neither_tools_nor_model_are_asked_on_the_other_kind_of_store(
+    journey: tuple[Ledger, Ledger],
+) -> None:
+    """Every message comes out again byte by byte, but for the ids that LangGraph makes up."""
+
+    def run(world: World) -> tuple[bytes, int]:
+        model = ScriptedModel(script=TWICE)
+        agent = agent_on(recorded(model, world.ledger), world.tools(), checkpointer=world.saver)
+        result = agent.invoke(said(), thread("order-42"))
+        dumped = [message.model_dump(exclude={"id"}) for message in result["messages"]]
+        return json.dumps(dumped).encode(), len(model.asked)
+
+    worlds = [World(ledger) for ledger in journey]
+    first, asked = run(worlds[0])
+    assert (asked, len(worlds[0].book)) == (3, 3)
+    there = moved(*journey)
+    with cut_off(), there.replay("order-42") as replay:
+        assert run(worlds[1]) == (first, 0)
+    assert (worlds[1].book, replay.divergences, replay.missing) == ([], (), ())
+    assert there.verify().sound
 
 
 def forget(world: World) -> None:

@@ -278,6 +278,8 @@ def a_plan_is_kept_with_its_effect(s: Scene) -> None:
     assert len(plans(after=seqs[1])) == 2
     assert len(plans(limit=3)) == 3
     assert plans(workflow="v") == [("elsewhere", PLAN)]
+    assert plans(workflow="", key=s.key("elsewhere")) == [("elsewhere", PLAN)]
+    assert plans(tenant=f"not {s.tenant}", key=s.key("elsewhere")) == []
     h.settle("first", "failed", note="retryable")
     h.start("first")
     assert dict(plans())["first"] == PLAN

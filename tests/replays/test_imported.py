@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tallystick import Ledger
+from tallystick._codec import encode
 from tests.conftest import Face, Place
 from tests.replays._elsewhere import cut_off, moved
 from tests.replays._runs import Run, alike, told
@@ -30,6 +31,25 @@ def test_every_kind_of_call_replays_from_an_export(
     assert [a for a in zip(first, again, strict=True) if not alike(*a)] == []
     assert (len(shop.ran), replay.divergences, replay.missing) == (ran, (), ())
     assert [e for e in there.effects() if not e.workflow.startswith("replay:")] == before
+    assert there.verify().sound
+
+
+def test_every_kind_of_call_replays_on_the_other_kind_of_store(
+    journey: tuple[Ledger, Ledger], face: Face
+) -> None:
+    """With the network cut, byte by byte as it would be stored; no tool runs."""
+    here, there = journey
+    shop, nobody = Shop(), Shop()
+    first = told(here, face, Run(here, face, shop), here.workflow("w", input={"n": 1}))
+    moved(here, there)
+    with cut_off():
+        again = told(there, face, Run(there, face, nobody), there.replay("w"))
+    assert [a for a in zip(first, again, strict=True) if not alike(*a)] == []
+    values = [[encode(v) for v in each if not isinstance(v, Exception)] for each in (first, again)]
+    assert values[0] == values[1]
+    assert len(values[0]) > len(first) // 2
+    assert shop.ran
+    assert nobody.ran == []
     assert there.verify().sound
 
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from crewai.events.stream_context import add_stream_sink, reset_stream_sinks
-from crewai.hooks.dispatch import InterceptionPoint, scoped_hooks
+from crewai.hooks.dispatch import InterceptionPoint
 
 from tallystick import Ledger
 from tallystick._keys import is_a
@@ -116,7 +116,7 @@ class Budgeted:
         hooks = _hooks.scoped()
         if after_model not in hooks[InterceptionPoint.POST_MODEL_CALL]:
             hooks[InterceptionPoint.POST_MODEL_CALL].append(after_model)
-        stack.enter_context(scoped_hooks(hooks))
+        stack.callback(_hooks.enter(hooks))
         _ENTERED.set((*_ENTERED.get(), stack))
         return self
 

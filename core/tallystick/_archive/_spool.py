@@ -25,7 +25,9 @@ class Spool:
         self._file = file
 
     def put(self, batch: Batch) -> None:
-        """Keep a batch."""
+        """Keep a batch; an empty one would be the end."""
+        if not batch:
+            return
         text = marshal.dumps([(line, *_bare(record)) for line, record in batch])
         self._file.write(len(text).to_bytes(_LENGTH, "big"))
         self._file.write(text)

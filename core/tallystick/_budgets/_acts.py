@@ -122,7 +122,7 @@ class Reserve(Act[Reserved]):
     @property
     def lines(self) -> tuple[bytes, ...]:
         """The lines that it needs for itself."""
-        return tuple(demand.line for demand in self.demands)
+        return tuple([demand.line for demand in self.demands])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,10 @@ async def attempt(p: Ports, call: Call, row: Row, args: dict[str, Any]) -> Outco
         CURRENT.reset(token)
         return await _raised(p, call, row, error)
     CURRENT.reset(token)
-    return await _returned(p, call, row, value)
+    outcome = await _returned(p, call, row, value)
+    if _points.armed and outcome.kind == "value":
+        _points.reach("tool.recorded")
+    return outcome
 
 
 async def _still_ours(p: Ports, row: Row) -> bool:

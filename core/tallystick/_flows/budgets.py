@@ -156,24 +156,48 @@ async def refused(p: Ports, call: Call, refusal: Refusal, *, asks: bool = True) 
 
 
 def blank(
-    *, id_: bytes, tenant: str, kind: str, what: str, holder: str, **more: Any
+    *,
+    id_: bytes,
+    tenant: str,
+    kind: str,
+    what: str,
+    holder: str,
+    nonce: bytes,
+    provider: str | None = None,
+    workflow: str | None = None,
+    session: str | None = None,
+    scope: bytes | None = None,
+    until: int | None = None,
+    digest: bytes | None = None,
 ) -> spending.Reservation:
     """A reservation that is about to be made."""
-    fields: dict[str, Any] = dict.fromkeys(spending.Reservation._fields)
-    made: dict[str, Any] = {
-        "seq": 0,
-        "id": id_,
-        "tenant": tenant,
-        "kind": kind,
-        "what": what,
-        "state": "held",
-        "holder": holder,
-        "parts": "[]",
-        "created_at": 0,
-    }
-    fields |= made
-    fields |= more
-    return spending.Reservation(**fields)
+    return spending.Reservation(
+        seq=0,
+        id=id_,
+        tenant=tenant,
+        kind=kind,
+        what=what,
+        provider=provider,
+        workflow=workflow,
+        session=session,
+        scope=scope,
+        iteration=None,
+        state="held",
+        holder=holder,
+        nonce=nonce,
+        until=until,
+        parts="[]",
+        bound=None,
+        cost=None,
+        tokens=None,
+        usage=None,
+        price=None,
+        digest=digest,
+        answer=None,
+        note=None,
+        created_at=0,
+        settled_at=None,
+    )
 
 
 async def reserve(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from tallystick._budgets import _acts as spending
 from tallystick._budgets._amounts import Metric
@@ -21,8 +21,7 @@ from tallystick.prices import Cost, PriceBook, Usage
 _SHRINKS = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Payer:
+class Payer(NamedTuple):
     """Who pays for a call, and under which names it is recorded."""
 
     tenant: str
@@ -33,8 +32,7 @@ class Payer:
     labels: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class Held(NamedTuple):
     """A call that may be made now."""
 
     row: spending.Reservation
@@ -54,7 +52,7 @@ async def begin(p: Ports, payer: Payer, request: ModelRequest, row: spending.Res
             p, payer.tenant, payer.names, facts_of(payer, request), bound.wanted, row
         )
         if reserved.refusal is None:
-            lines = tuple(demand.line for demand in demanded)
+            lines = tuple([demand.line for demand in demanded])
             return Held(
                 row=row,
                 lines=lines,

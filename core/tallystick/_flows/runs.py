@@ -29,6 +29,7 @@ from tallystick.errors import (
     BudgetError,
     EffectCompensated,
     EffectStopped,
+    ResultNotStored,
     RunFinished,
     StillRunning,
     StoreError,
@@ -164,15 +165,22 @@ def _target(opening: Opening, to: str | None, reason: str, **more: Any) -> Targe
 
 
 def finished(call: Call, row: Row) -> RunFinished:
-    """The run has its outcome."""
-    output = stops.replay(call, row) if row.status == Status.SUCCEEDED else None
+    """The run has its outcome, and its output unless that is gone."""
+    output, gone = None, None
+    advice = "take its output from this error or from ledger.run(…), or begin"
+    if row.status == Status.SUCCEEDED:
+        try:
+            output = stops.replay(call, row)
+        except ResultNotStored as missing:
+            gone, advice = missing, "its output is not there any more; begin"
     error: RunFinished = call.error(
         RunFinished,
-        f"the run {row.workflow} is {row.status.replace('_', ' ')} and is not opened again; take "
-        "its output from this error or from ledger.run(…), or begin a run with another id",
+        f"the run {row.workflow} is {row.status.replace('_', ' ')} and is not opened again; "
+        f"{advice} a run with another id",
         status=row.status,
         output=output,
     )
+    error.__cause__ = gone
     return error
 
 

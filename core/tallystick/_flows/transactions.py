@@ -64,8 +64,7 @@ async def transact(p: Ports, call: Call) -> Any:
             await _retry_or(p, call, error, tries)
             continue
         if attempt.settled is not None:
-            await attempt.announce()
-            return attempt.value
+            return await attempt.answer()
         if step is Step.REPLAY:
             p.emit("replayed", seen(found))
             return stops.replay(walk.call, seen(found))
@@ -134,6 +133,13 @@ class _Attempt:
         self._alerts = reserved.alerts
         self.call = self.call._replace(held=held)
         return found
+
+    async def answer(self) -> Any:
+        """What the tool returned, when it is recorded."""
+        await self.announce()
+        if _points.armed:
+            _points.reach("tool.recorded")
+        return self.value
 
     async def announce(self) -> None:
         """

@@ -21,7 +21,7 @@ from tallystick._ports import Ports
 from tallystick._rules import dropped_at
 from tallystick._undoing._acts import Turn
 from tallystick._undoing._names import Names, Registered, Unfindable
-from tallystick._undoing._plan import Plan, part_text
+from tallystick._undoing._plan import Plan, closes_at, part_text
 from tallystick.errors import (
     ApprovalRequired,
     DamagedRecord,
@@ -73,7 +73,7 @@ class Undoing:
             met = await self._resolved(patience)
             if met is not None:
                 return met
-        late = await self._too_late() or self._forgotten()
+        late = await self._too_late() or forgotten(self._row)
         if late:
             return await self._refused("failed", late)
         if self._row.status != Status.COMPENSATING:
@@ -207,18 +207,9 @@ class Undoing:
         return await self._p.read(Look(key=self._row.key, tenant=self._row.tenant))
 
     async def _too_late(self) -> str:
-        if self._plan.window is None or self._row.status != Status.SUCCEEDED:
-            return ""
-        late = (await self._look()).now > self._row.changed_at + int(self._plan.window * 1e6)
+        closes = closes_at(self._row, self._plan)
+        late = closes is not None and (await self._look()).now > closes
         return f"it could be undone within {self._plan.window:g} s, which are over" if late else ""
-
-    def _forgotten(self) -> str:
-        if dropped_at(self._row) is None:
-            return ""
-        return (
-            "its payload was dropped, so that nothing is known that its compensation could be "
-            "given; undo it by hand, then `tallystick resolve` closes it"
-        )
 
     async def _refused(self, group: str, reason: str) -> Came:
         if self._row.status != Status.COMPENSATION_FAILED:
@@ -243,6 +234,16 @@ class Undoing:
             raise Moved(f"{row.tool} in {row.workflow} {turned.refusal}")
         self._row = turned.row
         self._p.emit(to.value, turned.row, reason=reason)
+
+
+def forgotten(row: Row) -> str:
+    """Why an effect cannot be undone whose payload is gone; nothing where it is there."""
+    if dropped_at(row) is None:
+        return ""
+    return (
+        "its payload was dropped, so that nothing is known that its compensation could be "
+        "given; undo it by hand, then `tallystick resolve` closes it"
+    )
 
 
 class Moved(LedgerError):

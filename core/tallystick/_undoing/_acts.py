@@ -35,11 +35,12 @@ class ReadPlans(Act["list[Planned]"]):
     Read the effects of a workflow with their plans, in the order in which they were written.
 
     Without a workflow it is the tenant's: those of ``tool``, and those that changed at ``since`` or
-    later, or are running, where these are given.
+    later, or are running, where these are given. With ``key`` that effect only, whatever else.
     """
 
     tenant: str
     workflow: str | None = None
+    key: bytes | None = None
     after: int = 0
     limit: int = 500
     tool: str | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
@@ -14,7 +13,7 @@ _NO_NAME = "register it under a name, @ledger.compensation('refund'), or move it
 
 
 class Unfindable(Exception):
-    """Nothing in this process, nor anything that it can import, has the name."""
+    """Nothing in this process has the name."""
 
 
 class Registered(NamedTuple):
@@ -57,7 +56,7 @@ class Names:
         module, colon, path = name.partition(":")
         if not colon:
             raise Unfindable(f"no compensation is registered as {name} in this process")
-        return Registered(_imported(name, module, path))
+        return Registered(_present(name, module, path))
 
 
 def importable(fn: Any) -> str:
@@ -71,13 +70,16 @@ def importable(fn: Any) -> str:
     return name
 
 
-def _imported(name: str, module: str, path: str) -> Callable[..., Any]:
+def _present(name: str, module: str, path: str) -> Callable[..., Any]:
+    """What the program has imported itself; a record is no reason to import, and so run, more."""
     if module.partition(".")[0] in sys.stdlib_module_names - {"__main__"}:
         raise Unfindable(f"{name} is of Python's own library; nothing there is a compensation")
-    try:
-        found = _walk(sys.modules.get(module) or importlib.import_module(module), path)
-    except Exception as error:
-        raise Unfindable(f"{name} cannot be imported here: {error}") from error
+    if module not in sys.modules:
+        raise Unfindable(
+            f"{name} is not here: this process has not imported {module}; do so first, on the "
+            f"command line with --import {module}"
+        )
+    found = _walk(sys.modules[module], path)
     if not callable(found):
         raise Unfindable(f"{module} has no function {path} here")
     return cast("Callable[..., Any]", found)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tallystick._codec import decode, encode
-from tallystick._model import Guarantee
+from tallystick._model import Guarantee, Row, Status
 from tallystick._policy import Approval, Policy, Retry, in_seconds
 from tallystick._undo import Undo
 from tallystick._undoing._names import Names, importable
@@ -92,14 +92,27 @@ def without_image(text: str | None) -> str | None:
     return text if text is None or image_of(text) is None else with_image_text(text, None)
 
 
+def closes_at(row: Row, plan: Plan) -> int | None:
+    """When an effect that happened can be undone no more, in the database's microseconds."""
+    if plan.window is None or row.status != Status.SUCCEEDED:
+        return None
+    return row.changed_at + int(plan.window * 1e6)
+
+
 def part_text(key: bytes) -> str:
     """What stands in place of a plan where an effect is part of undoing another one."""
     return json.dumps({"of": key.hex()})
 
 
+def undoes(text: str | None) -> str | None:
+    """The key of the effect that this one helps to undo, in hex."""
+    of: str | None = None if text is None else json.loads(text).get("of")
+    return of
+
+
 def is_part(text: str | None) -> bool:
     """Whether the effect undoes another one, and so is not undone itself."""
-    return text is not None and "of" in json.loads(text)
+    return undoes(text) is not None
 
 
 def plan_of(text: str | None) -> Plan | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
+
+from tallystick._model import Status
 
 #: what is left to do for somebody
 OPEN = ("failed", "missing", "in_doubt", "waiting")
@@ -52,6 +54,40 @@ class Compensation:
     def keys(self, name: str) -> tuple[str, ...]:
         """The keys of one of the groups."""
         return tuple(one.key for one in getattr(self, name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoPlan:
+    """
+    How an effect can be undone: the plan that was recorded before it began, and what is so now.
+
+    ``reversibility`` is the class: ``"irreversible"`` also where nothing was said.
+    """
+
+    #: of the effect, in hex
+    key: str
+    tool: str
+    status: Status
+    reversibility: str = "irreversible"
+    #: names of its compensations, in the order in which they run
+    steps: tuple[str, ...] = ()
+    #: whether compensating its workflow would try to undo it, or will once it has happened
+    possible: bool = False
+    #: why not
+    reason: str = ""
+    #: with a window: when it ends, or ended; ``None`` as long as the effect has not happened
+    possible_until: datetime | None = None
+    window: timedelta | None = None
+    #: a compensation that did not succeed is not tried again
+    one_shot: bool = False
+    #: what stays in the world however well it goes
+    residue: str = ""
+    #: what is done while nobody knows whether it happened: ``ask`` or ``compensate``
+    when_in_doubt: str = "ask"
+    #: whether what was there before is kept
+    has_before: bool = False
+    #: key of the effect that this one is part of undoing
+    undoes: str | None = None
 
 
 class RunStatus(StrEnum):

@@ -23,9 +23,7 @@ from tallystick.errors import CompensationIncomplete, InvalidCall
 
 Modules = Annotated[
     list[str] | None,
-    typer.Option(
-        "--import", metavar="MODULE", help="Where compensations are registered; repeatable."
-    ),
+    typer.Option("--import", metavar="MODULE", help="Where compensations are; repeatable."),
 ]
 _SAYS = {
     "done": "undone",
@@ -73,8 +71,8 @@ def compensate(
     """
     Undo what a workflow did, newest first; go on where another process died in it.
 
-    Functions are found by the names that were recorded, from the current folder, too. The exit
-    code is 1 where something is left to do.
+    Functions are found by the names that were recorded, in what --import names; a record alone
+    makes nothing run. The exit code is 1 where something is left to do.
     """
     who = person(by)
     with answering(json=as_json) as answer, opened(ledger, tenant) as book:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _NEXT = (
     "name the right one with --ledger or TALLYSTICK_LEDGER; a program makes one with "
-    'Ledger("sqlite:///…"), and `tallystick demo` makes one to look into'
+    'Ledger("sqlite:///…"), `tallystick import --create` one for what it imports, and '
+    "`tallystick demo` one to look into"
 )
 
 

@@ -14,9 +14,26 @@ from tallystick.prices._usage import BUCKETS, INPUT, OUTPUT, Usage
 _EXACT = Context(prec=100, traps=[Inexact])
 #: a rate is USD per million, a cost is in billionths of a dollar
 _NANOS = Decimal(1000)
+_FREE = Decimal(0)
 
 _WRITES = ("cache_write", "cache_write_1h")
 _AUDIO = ("input_audio", "output_audio")
+
+
+def _sides(*, writes: bool, audio: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    left_out = (() if writes else _WRITES) + (() if audio else _AUDIO)
+    return (
+        tuple(bucket for bucket in INPUT if bucket not in left_out),
+        tuple(bucket for bucket in OUTPUT if bucket not in left_out),
+    )
+
+
+#: what each side of a call may be charged as, by whether it may write to a cache and have sound
+_SIDES = {
+    (writes, audio): _sides(writes=writes, audio=audio)
+    for writes in (False, True)
+    for audio in (False, True)
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +103,9 @@ class Rate:
 
     def dearest(self, input_tokens: int) -> Decimal:
         """The dearest rate that a call with at most so much input can have."""
-        return max(self.base, *(p for start, p in self.tiers if input_tokens > start), Decimal(0))
+        if not self.tiers:
+            return max(self.base, _FREE)
+        return max(self.base, *(p for start, p in self.tiers if input_tokens > start), _FREE)
 
 
 #: bucket to rate; a bucket without a rate cannot be priced
@@ -101,10 +120,12 @@ def cost_of(usage: Usage, rates: Rates | None, *, source: str, version: str) -> 
     lines: dict[str, tuple[int, Decimal]] = {}
     for bucket in BUCKETS:
         count: int = getattr(usage, bucket)
+        if not count:
+            continue
         rate = rates.get(bucket)
-        if rate is not None and count:
+        if rate is not None:
             lines[bucket] = count, rate.at(entered)
-        elif count and bucket != "requests":
+        elif bucket != "requests":
             return None
     return _cost(lines, source, version)
 
@@ -131,15 +152,14 @@ def bound_of(
         raise InvalidCall(
             f"a bound of {input_tokens} and {output_tokens} tokens: give numbers from 0"
         )
-    left_out = (() if writes else _WRITES) + (() if audio else _AUDIO)
-    known = {bucket: rate for bucket, rate in rates.items() if bucket not in left_out}
+    entering, leaving = _SIDES[writes, audio]
     lines: dict[str, tuple[int, Decimal]] = {}
     for side, buckets, count in (
-        ("input", INPUT, input_tokens),
-        ("output", OUTPUT, output_tokens),
+        ("input", entering, input_tokens),
+        ("output", leaving, output_tokens),
         ("requests", ("requests",), 1),
     ):
-        rate = max((known[b].dearest(input_tokens) for b in buckets if b in known), default=None)
+        rate = max([rates[b].dearest(input_tokens) for b in buckets if b in rates], default=None)
         if rate is not None:
             lines[side] = count, rate
         elif count and side != "requests":
@@ -158,7 +178,7 @@ def dearest_of(costs: Iterable[Cost | None]) -> Cost | None:
 
 
 def _cost(lines: Mapping[str, tuple[int, Decimal]], source: str, version: str) -> Cost:
-    total = Decimal(0)
+    total = _FREE
     for count, rate in lines.values():
         total = _EXACT.add(total, _EXACT.multiply(Decimal(count), rate))
     return Cost(

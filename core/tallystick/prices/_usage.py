@@ -68,12 +68,14 @@ class Usage:
     @property
     def input_tokens(self) -> int:
         """All tokens that went in, cached or not."""
-        return sum(getattr(self, name) for name in INPUT)
+        return (
+            self.input + self.cache_read + self.cache_write + self.cache_write_1h + self.input_audio
+        )
 
     @property
     def output_tokens(self) -> int:
         """All tokens that came out, said or only thought."""
-        return sum(getattr(self, name) for name in OUTPUT)
+        return self.output + self.reasoning + self.output_audio
 
     @property
     def total(self) -> int:
@@ -91,11 +93,8 @@ class Usage:
         >>> Usage(input=3, output=1).to_json()
         {'input': 3, 'output': 1, 'requests': 1}
         """
-        return {
-            name: getattr(self, name)
-            for name in BUCKETS
-            if getattr(self, name) or name == "requests"
-        }
+        said = {name: getattr(self, name) for name in BUCKETS}
+        return {name: count for name, count in said.items() if count or name == "requests"}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Usage:

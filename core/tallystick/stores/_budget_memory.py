@@ -89,9 +89,9 @@ class MemoryBudgets:
         found = self._tills.lines.get(line)
         if found is None:
             return None
-        _, known = self._tills.terms[found[0]]
+        tenant, known = self._tills.terms[found[0]]
         uses = [u for u in self._tills.uses.get(line, {}).values() if u.start >= since]
-        return Line(known.version, found[3], tuple(uses))
+        return Line(known.version, tenant, self.standing(tenant), found[3], tuple(uses))
 
     def use(self, line: bytes, start: int) -> Use | None:
         return self._tills.uses.get(line, {}).get(start)

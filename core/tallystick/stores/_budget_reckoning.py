@@ -20,6 +20,10 @@ from tallystick.stores._budget_alerts import overrun
 from tallystick.stores._budget_tx import SpendingTx, Touched
 from tallystick.stores._till import till_of
 
+_NOTHING = Weight()
+#: a reservation, and its parts
+Held = tuple[acts.Reservation, list[Part]]
+
 
 def reckon(tx: SpendingTx, act: acts.Reckon, touched: Touched) -> acts.Reservation | None:
     till_of(tx).lock(act.lines)
@@ -28,7 +32,8 @@ def reckon(tx: SpendingTx, act: acts.Reckon, touched: Touched) -> acts.Reservati
         return None
     if not allowed(row.state, act.state):
         return row
-    parts = actually(parts_of(row.parts), act.actual)
+    held = parts_of(row.parts)
+    parts = actually(held, act.actual)
     after = row._replace(
         state=act.state,
         parts=written(parts),
@@ -41,7 +46,7 @@ def reckon(tx: SpendingTx, act: acts.Reckon, touched: Touched) -> acts.Reservati
         note=act.note or row.note,
         settled_at=tx.now(),
     )
-    move(tx, row, after)
+    _shift(tx, (row, held), (after, parts))
     return after
 
 
@@ -53,10 +58,14 @@ def _cost(row: acts.Reservation, state: str) -> int | None:
 
 def move(tx: SpendingTx, before: acts.Reservation, after: acts.Reservation) -> None:
     """Change a reservation, what it weighs in each of its lines, and what its session used."""
+    _shift(tx, (before, parts_of(before.parts)), (after, parts_of(after.parts)))
+
+
+def _shift(tx: SpendingTx, old: Held, new: Held) -> None:
     till = till_of(tx)
-    old, new = parts_of(before.parts), parts_of(after.parts)
-    till.lock(bytes.fromhex(part.line) for part in new)
-    for was, part in zip(old, new, strict=True):
+    before, after = old[0], new[0]
+    till.lock(bytes.fromhex(part.line) for part in new[1])
+    for was, part in zip(old[1], new[1], strict=True):
         more = weigh(after.state, part.amount, part.actual)
         difference = more - weigh(before.state, was.amount, was.actual)
         _charge(tx, after, part, difference)
@@ -68,7 +77,7 @@ def move(tx: SpendingTx, before: acts.Reservation, after: acts.Reservation) -> N
 
 
 def _charge(tx: SpendingTx, row: acts.Reservation, part: Part, difference: Weight) -> None:
-    if difference == Weight():
+    if difference == _NOTHING:
         return
     line = bytes.fromhex(part.line)
     over = till_of(tx).shift(line, part.start, difference)

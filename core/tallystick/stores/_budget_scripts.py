@@ -18,6 +18,8 @@ from tallystick.stores._budget_tx import SpendingTx, Touched
 from tallystick.stores._till import till_of
 
 Starter = Callable[[SpendingTx, Start, Touched], Found]
+#: a session's call, and that it was none
+_ONE, _NONE = acts.SessionState(1, 0, 0), acts.SessionState(-1, 0, 0)
 
 
 def reserve(tx: SpendingTx, act: acts.Reserve, touched: Touched, start: Starter) -> acts.Reserved:
@@ -44,7 +46,7 @@ def reserve(tx: SpendingTx, act: acts.Reserve, touched: Touched, start: Starter)
 def _stale(tx: SpendingTx, act: acts.Reserve) -> bool:
     """Whether the caller goes by budgets that were declared anew meanwhile."""
     till, now = till_of(tx), tx.now()
-    if act.standing is not None and till.standing(act.row.tenant) != act.standing:
+    if act.standing is not None and till.standing(act.row.tenant, act.demands) != act.standing:
         return True
     return any(till.version(demand, now) != demand.version for demand in act.demands)
 
@@ -100,22 +102,21 @@ def _hold(
         Part(d.line.hex(), d.metric.value, d.terms.window.start(now), d.amount) for d in act.demands
     ]
     dollars = [d.amount for d in act.demands if d.metric is Metric.USD]
-    row = act.row._replace(
+    row = act.row
+    row = row._replace(
         parts=written(parts),
-        bound=max(dollars, default=None) if act.row.bound is None else act.row.bound,
+        bound=max(dollars, default=None) if row.bound is None else row.bound,
         created_at=now,
-        until=None if act.row.until is None else now + act.row.until,
+        until=None if row.until is None else now + row.until,
+        iteration=None if row.session is None else till.count(row.tenant, row.session, _ONE),
     )
-    one = acts.SessionState(1, 0, 0)
-    if row.session is not None:
-        row = row._replace(iteration=till.count(row.tenant, row.session, one))
     if before is not None:
         if before.state != State.RELEASED:
             reckoning.put_aside(tx, before)
         tx.set_reservation(before, row)
     elif not tx.put_reservation(row):
         if row.session is not None:
-            till.count(row.tenant, row.session, acts.SessionState(-1, 0, 0))
+            till.count(row.tenant, row.session, _NONE)
         return _again(tx, act) or acts.Reserved(False, now=now)
     alerts: list[acts.Alert] = []
     for demand in act.demands:

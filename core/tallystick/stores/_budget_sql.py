@@ -44,9 +44,11 @@ SELECT l.id FROM tallystick_line l
     "put_line": """
 INSERT INTO tallystick_line (id, budget, metric, label, raised)
 VALUES (:id, :budget, :metric, :label, 0) ON CONFLICT (id) DO NOTHING""",
-    # Read a line, the version of its budget, and what counts in its window.
+    # Read a line, the versions of its budget and of the standing ones, and its window.
     "line": """
-SELECT b.version, l.raised, u.start, u.reserved, u.spent, u.unreconciled, u.raised, u.cap, u.over,
+SELECT b.version, b.tenant,
+       coalesce((SELECT s.version FROM tallystick_standing s WHERE s.tenant = b.tenant), 0),
+       l.raised, u.start, u.reserved, u.spent, u.unreconciled, u.raised, u.cap, u.over,
        u.told
   FROM tallystick_line l JOIN tallystick_budget b ON b.id = l.budget
   LEFT JOIN tallystick_use u ON u.line = l.id AND u.start >= :since
@@ -141,6 +143,25 @@ VALUES (:id, :tenant, :kind, :subject, :detail, {now}, false) ON CONFLICT (id) D
 SELECT {_ALERT} FROM tallystick_alert a
  WHERE a.tenant = :tenant AND NOT (:untold AND a.told) ORDER BY a.at, a.id LIMIT :limit""",
 }
+
+#: what may change about a reservation
+CHANGING = (
+    "state", "holder", "nonce", "until", "parts", "what", "bound", "cost", "tokens", "usage",
+    "price", "answer", "note", "settled_at",
+)  # fmt: skip
+
+#: the statements of every model call, and the order in which their values are given
+STRAIGHT = {
+    "line": ("line", "since"),
+    "use": ("line", "start"),
+    "put_use": (
+        "line", "start", "reserved", "spent", "unreconciled", "raised", "cap", "over", "told",
+    ),
+    "put_reservation": tuple(_NEW),
+    "reservation": ("id",),
+    "set_reservation": ("id", "was", *CHANGING),
+    "count_session": ("id", "tenant", "name", "calls", "tokens", "nanos"),
+}  # fmt: skip
 
 #: what a report can be split by
 BY = {

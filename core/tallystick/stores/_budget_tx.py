@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 
 from tallystick._budgets._acts import (
@@ -17,7 +18,7 @@ from tallystick._budgets._rules import Weight
 from tallystick._budgets._terms import Known, Terms, budget_id, terms_from
 from tallystick._ports import Tx
 from tallystick.stores._archive_tx import ArchiveTx
-from tallystick.stores._budget_sql import BUDGET_STATEMENTS, BY
+from tallystick.stores._budget_sql import BUDGET_STATEMENTS, BY, CHANGING, STRAIGHT
 from tallystick.stores._sql import Dialect
 
 #: keys of effects that were changed, and whether somebody awaits them
@@ -42,9 +43,12 @@ class Use(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line as it is stored: its budget's version, by how much it was raised, its rows."""
+    """A line as it is stored: versions of budgets, by how much it was raised, its rows."""
 
     version: int
+    tenant: str
+    #: of the tenant's standing budgets
+    standing: int
     raised: int
     uses: tuple[Use, ...]
 
@@ -181,6 +185,10 @@ class SqlBudgets:
         """Execute a statement by its name."""
         raise NotImplementedError
 
+    def straight(self, name: str, /, *values: Any) -> Any:
+        """Execute a statement that every model call needs, with its values in their order."""
+        return self.run(name, **dict(zip(STRAIGHT[name], values, strict=True)))
+
     def _facts(self) -> Mapping[str, Any]:
         raise NotImplementedError
 
@@ -223,14 +231,15 @@ class SqlBudgets:
         self.run("put_line", id=line, budget=budget, metric=metric, label=label)
 
     def line(self, line: bytes, since: int) -> Line | None:
-        rows = self.run("line", line=line, since=since).fetchall()
+        rows = self.straight("line", line, since).fetchall()
         if not rows:
             return None
-        uses = tuple(_use(row[2:]) for row in rows if row[2] is not None)
-        return Line(rows[0][0], rows[0][1], uses)
+        uses = tuple([_use(row[4:]) for row in rows if row[4] is not None])
+        version, whose, standing, raised, *_ = rows[0]
+        return Line(version, whose, standing, raised, uses)
 
     def use(self, line: bytes, start: int) -> Use | None:
-        found = self.run("use", line=line, start=start).fetchone()
+        found = self.straight("use", line, start).fetchone()
         return None if found is None else _use(found)
 
     def books(self, tenant: str) -> dict[tuple[bytes, int], Weight]:
@@ -242,16 +251,8 @@ class SqlBudgets:
         return None if found is None else (_known(found[:3]), found[3], found[4])
 
     def put_use(self, line: bytes, use: Use) -> None:
-        self.run(
-            "put_use",
-            line=line,
-            start=use.start,
-            **use.weight._asdict(),
-            raised=use.raised,
-            cap=use.cap,
-            over=use.over,
-            told=use.told,
-        )
+        start, weight, *rest = use
+        self.straight("put_use", line, start, *weight, *rest)
 
     def put_raise(
         self, id_: bytes, line: bytes, amount: int, start: int | None, by: str, reason: str
@@ -266,18 +267,15 @@ class SqlBudgets:
         return [tuple(row) for row in self.run("lines_of", budget=budget).fetchall()]
 
     def put_reservation(self, row: Reservation) -> bool:
-        params = row._asdict()
-        del params["seq"]
-        return bool(self.run("put_reservation", **params).rowcount)
+        return bool(self.straight("put_reservation", *row[1:]).rowcount)
 
     def reservation(self, id_: bytes) -> Reservation | None:
-        found = self.run("reservation", id=id_).fetchone()
+        found = self.straight("reservation", id_).fetchone()
         return None if found is None else Reservation._make(found)
 
     def set_reservation(self, before: Reservation, after: Reservation) -> None:
-        params = after._asdict()
-        changes = {n: params[n] for n in _CHANGING}
-        if self.run("set_reservation", was=before.state, **changes).rowcount != 1:
+        changed = self.straight("set_reservation", before.id, before.state, *_changes(after))
+        if changed.rowcount != 1:
             raise Overtaken(before.id.hex())
 
     def abandoned(self, holder: str, limit: int) -> list[Reservation]:
@@ -312,8 +310,7 @@ class SqlBudgets:
 
     def count_session(self, tenant: str, name: str, used: SessionState) -> int:
         id_ = session_id(tenant, name)
-        found = self.run("count_session", id=id_, tenant=tenant, name=name, **used._asdict())
-        return int(found.fetchone()[0])
+        return int(self.straight("count_session", id_, tenant, name, *used).fetchone()[0])
 
     def session(self, tenant: str, name: str) -> SessionState:
         found = self.run("session", id=session_id(tenant, name)).fetchone()
@@ -332,11 +329,7 @@ class SqlBudgets:
         return [Alert._make(row) for row in rows]
 
 
-#: what may change about a reservation
-_CHANGING = (
-    "id", "state", "holder", "nonce", "until", "parts", "what", "bound", "cost", "tokens", "usage",
-    "price", "answer", "note", "settled_at",
-)  # fmt: skip
+_changes = attrgetter(*CHANGING)
 
 
 def _known(row: Any) -> Known:

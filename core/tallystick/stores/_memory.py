@@ -443,6 +443,8 @@ class MemoryTx(MemoryCheckpoints, MemoryBudgets, MemoryRetention, MemoryArchive,
 
 def _asked_for(row: Row, act: ReadPlans) -> bool:
     """Whether the plan of this effect of the tenant was asked for."""
+    if act.key is not None:
+        return row.key == act.key
     if act.workflow is not None:
         return row.workflow == act.workflow
     late = act.since is None or row.changed_at >= act.since or row.status == "running"

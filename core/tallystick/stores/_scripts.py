@@ -39,6 +39,7 @@ from tallystick.stores._budget_tx import SpendingTx as Tx
 from tallystick.stores._budget_tx import Touched
 
 _APPLIED = acts.Settled("applied")
+_STRAIGHT = (acts.Claim, acts.Settle)
 
 
 def apply(tx: Tx, row: Row, change: changes.Change, touched: Touched) -> Row:
@@ -436,7 +437,7 @@ def perform_group(tx: Tx, group: Sequence[Any], touched: Touched) -> list[Any]:
             answers[i] = settle(tx, group[i], ok, touched)
             applied(group[i])
     for i in order:
-        if not isinstance(group[i], acts.Claim | acts.Settle):
+        if not isinstance(group[i], _STRAIGHT):
             answers[i] = _perform(tx, group[i], touched)
     _till.close(tx)
     return answers

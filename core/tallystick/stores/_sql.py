@@ -210,6 +210,9 @@ SELECT {_ROW} FROM tallystick_effect e
 SELECT e.seq, e.undo, {_ROW} FROM tallystick_effect e
  WHERE e.scope = :scope AND e.tenant = :tenant AND e.workflow = :workflow AND e.seq > :after
  ORDER BY e.seq LIMIT :limit""",
+    # One effect and how it is undone.
+    "plan_of": f"""
+SELECT e.seq, e.undo, {_ROW} FROM tallystick_effect e WHERE e.key = :key AND e.tenant = :tenant""",
     # The effects of a tenant, a tool or a time with their plans, in the order they were written.
     "trail": f"""
 SELECT e.seq, e.undo, {_ROW} FROM tallystick_effect e

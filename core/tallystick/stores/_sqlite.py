@@ -42,6 +42,7 @@ from tallystick.errors import (
 )
 from tallystick.stores import _locks, _schema, _scripts
 from tallystick.stores._archive_sqlite import SqliteArchive
+from tallystick.stores._budget_sql import STRAIGHT
 from tallystick.stores._claiming import ClaimsAlone
 from tallystick.stores._clock import wall_micros
 from tallystick.stores._errors import translate
@@ -60,6 +61,7 @@ _CLAIM = numbered(_STATEMENTS["claim"], (*Claim._fields, "attempt", "now"))
 _SETTLE = numbered(
     _STATEMENTS["settle"], ("key", "tenant", "epoch", "nonce", "to", *Settle._fields[5:], "now")
 )
+_STRAIGHT = {name: numbered(_STATEMENTS[name], order) for name, order in STRAIGHT.items()}
 #: commits that do not wait for the disk, nor tidy up the log, and those that do both
 _SWIFT = ("PRAGMA synchronous = NORMAL", "PRAGMA wal_autocheckpoint = 0")
 _SAFE = ("PRAGMA synchronous = FULL", "PRAGMA wal_autocheckpoint = 1000")
@@ -126,6 +128,9 @@ class SqliteTx(SqliteArchive, ClaimsAlone):
 
     def _facts(self) -> dict[str, Any]:
         return {"now": self._now, "alive": False}
+
+    def straight(self, name: str, /, *values: Any) -> Any:
+        return self._execute(_STRAIGHT[name], values)
 
     def start(self, act: Any) -> Any:
         row = self.load(act.tenant, act.key) if act.status == "running" else None

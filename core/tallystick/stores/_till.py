@@ -37,8 +37,12 @@ class Till:
         if wanted:
             self._locked.update(self._tx.lock_lines(wanted))
 
-    def standing(self, tenant: str) -> int:
+    def standing(self, tenant: str, demands: Iterable[Demand]) -> int:
         """The version of the standing budgets that this transaction goes by."""
+        for demand in demands:  # they are read anyway, and say it too
+            if tenant in self._standing:
+                break
+            self._ours(demand, self._tx.now())
         if tenant not in self._standing:
             self._standing[tenant] = self._tx.standing(tenant)
         return self._standing[tenant]
@@ -78,6 +82,7 @@ class Till:
             if line is None:
                 return None
             self._lines[id_] = line
+            self._standing.setdefault(line.tenant, line.standing)
             rows = self._uses.setdefault(id_, {})
             for use in line.uses:
                 rows.setdefault(use.start, use)
@@ -94,13 +99,14 @@ class Till:
     def figures_of(self, id_: bytes, terms: Terms, limit: int, now: int) -> Figures:
         """As :meth:`figures`, for a line by its id."""
         line = self._line(id_, terms.window, now)
+        limit += line.raised if line else 0
         since = terms.window.since(now)
-        weight, raised = Weight(), 0
+        weight = None
         for use in self._uses.get(id_, {}).values():
             if use.start >= since:
-                weight += use.weight
-                raised += use.raised
-        return Figures(weight, limit + raised + (line.raised if line else 0))
+                weight = use.weight if weight is None else weight + use.weight
+                limit += use.raised
+        return Figures(Weight() if weight is None else weight, limit)
 
     def charge(self, demand: Demand, now: int, by: Weight) -> int:
         """
@@ -111,7 +117,7 @@ class Till:
         use = self._use(demand.line, demand.terms.window.start(now))
         before = self.figures(demand, now)
         reached = passed(demand.terms, before.weight.total + by.total, before.limit)
-        news = max(0, reached - self._told(demand, now))
+        news = max(0, reached - self._told(demand, now)) if reached else 0
         told = max(use.told, reached)
         self._put(demand.line, use._replace(weight=use.weight + by, cap=before.limit, told=told))
         return news

@@ -229,7 +229,9 @@ class SqlTx(SqlCheckpoints, SqlBudgets, SqlRetention, SqlArchive, SqlVault):
 
     def plans(self, act: ReadPlans) -> list[Planned]:
         where: dict[str, Any] = {"tenant": act.tenant, "after": act.after, "limit": act.limit}
-        if act.workflow is None:
+        if act.key is not None:
+            found = self.run("plan_of", key=act.key, tenant=act.tenant).fetchall()
+        elif act.workflow is None:
             found = self.run("trail", tool=act.tool, since=act.since, **where).fetchall()
         else:
             scope = scope_of(act.tenant, act.workflow)
@@ -284,9 +286,13 @@ def granted(claim: Claim, row: Row, now: int, twin: bytes | None, *, alive: bool
     return Found(mine, row, alive, now, twin=twin)
 
 
+#: what makes a worker the holder of something
+_HOLDING = (Claim, Start, Ask, Reserve)
+
+
 def holding(acts: Sequence[Any]) -> bool:
     """Whether any of *acts* may make this worker the holder of an effect."""
-    return any(isinstance(act, Claim | Start | Ask | Reserve) for act in acts)
+    return any(isinstance(act, _HOLDING) for act in acts)
 
 
 def swift(acts: Sequence[Any]) -> bool:

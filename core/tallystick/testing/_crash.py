@@ -11,7 +11,7 @@ from tallystick import _points
 from tallystick._acts import Claim, Clock, Settle
 from tallystick._journal import Ticket
 from tallystick.errors import LedgerError
-from tallystick.ledger import _OPEN  # pyright: ignore[reportPrivateUsage]
+from tallystick.ledger import _OPEN, Ledger  # pyright: ignore[reportPrivateUsage]
 from tallystick.stores import _scripts
 
 
@@ -24,13 +24,15 @@ def points() -> list[str]:
     Every point at which a process can die.
 
     Three for each act of the journal, ``<Act>.before``, ``.applied`` (not committed) and
-    ``.committed`` (not answered), and ``tool.before`` and ``tool.after``. A new act brings its own.
+    ``.committed`` (not answered), and ``tool.before``, ``tool.after`` and ``tool.recorded`` (its
+    caller has not got it). A new act brings its own.
     """
     acts = [Claim, Settle, *_scripts._SCRIPTS]  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     moments = ("before", "applied", "committed")
     return [f"{act.__name__}.{moment}" for act in acts for moment in moments] + [
         "tool.before",
         "tool.after",
+        "tool.recorded",
     ]
 
 
@@ -79,7 +81,7 @@ def crash_at(point: str, *, nth: int = 1) -> Generator[Crash]:
         raise ValueError(f"{point!r} is no point; points() lists them")
     death = Crash(point, nth)
     hook = threading.excepthook
-    threading.excepthook = _quietly(hook)
+    threading.excepthook = quietly(hook)
     _points.arm(death._reached)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     try:
         yield death
@@ -91,17 +93,21 @@ def crash_at(point: str, *, nth: int = 1) -> Generator[Crash]:
 
 
 def _let_queues_die() -> None:
-    """Wait until every act that was queued before the end of the block has been refused."""
     for ledger in list(_OPEN):
-        journal = ledger._engine.journal  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        if journal._thread is not None:  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-            last = Ticket(Clock())
-            with suppress(LedgerError):
-                journal._enqueue(last)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-                last.lock.acquire(timeout=30)
+        let_queue_die(ledger)
 
 
-def _quietly(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def let_queue_die(ledger: Ledger) -> None:
+    """Wait until every act that was queued before has been refused."""
+    journal = ledger._engine.journal  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    if journal._thread is not None:  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        last = Ticket(Clock())
+        with suppress(LedgerError):
+            journal._enqueue(last)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+            last.lock.acquire(timeout=30)
+
+
+def quietly(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A hook for threads that end by an exception; a ledger's own thread may die of a crash."""
 
     def quiet(args: threading.ExceptHookArgs) -> None:

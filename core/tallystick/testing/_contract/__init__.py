@@ -22,6 +22,7 @@ from tallystick.testing._contract._identity import Identity
 from tallystick.testing._contract._imported import Imported
 from tallystick.testing._contract._moves import Moves
 from tallystick.testing._contract._placed import Placed
+from tallystick.testing._contract._proven import Proving
 from tallystick.testing._contract._redacted import Redacted
 from tallystick.testing._contract._replayed import Replayed
 from tallystick.testing._contract._results import Results
@@ -72,6 +73,7 @@ class StoreContract(
     Contained,
     Depended,
     Runs,
+    Proving,
     Transactions,
 ):
     """

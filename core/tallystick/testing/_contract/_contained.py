@@ -230,6 +230,8 @@ class Contained(Grounds):
         held = other.hold("charge", {"order": "B"}, workflow="w", policy=REFUND)
         with raises(ApprovalRequired) as asked:
             self.did(ledger, "x", policy=Policy(approval=True, compensate="refund"))
+        before = ledger.ask("wire", ORDER, workflow="w", policy=Policy(approval=True))
+        ledger.cancel(before.key, by="bob", reason="not needed")
         done = ledger.contain(workflow="w", wait=0.05, **BY)
         assert (done.complete, done.keys("waiting")) == (False, (held.key,))
         assert done.keys("withdrawn") == (asked.error.key,)
@@ -272,6 +274,7 @@ class Contained(Grounds):
         assert (can.one_shot, can.residue, can.steps) == (True, "a letter was sent", ("refund",))
         assert can.until == can.at + timedelta(seconds=60) == listed.closes_at
         assert (listed.keys("failed"), listed.keys("kept")) == ((late,), (kept,))
+        assert (listed.keys("missing"), listed.complete) == ((lost,), False)
         assert (ledger.halts(), ledger.effects(tool=CONTAIN)) == ([], [])
         assert self.statuses(ledger, late, mail, kept, lost) == ["succeeded"] * 4
         done = ledger.contain(workflow="w", **BY)
@@ -283,6 +286,17 @@ class Contained(Grounds):
         assert (record.tool, record.status, record.args["workflow"]) == (CONTAIN, "succeeded", "w")
         assert record.result["done"][0]["residue"] == "a letter was sent"
         assert ledger.contain(resume=done.key) == done
+
+    def test_what_was_forgotten_cannot_be_undone_and_is_said_so(self) -> None:
+        """Already in the list."""
+        ledger = self.ledger()
+        refund = self.refund(ledger)
+        key = self.did(ledger, "one")
+        ledger.retain(payloads=0)
+        assert ledger.contain(workflow="w", undo=False).keys("failed") == (key,)
+        done = ledger.contain(workflow="w", **BY)
+        assert (done.keys("failed"), refund.times) == ((key,), 0)
+        assert "payload was dropped" in done.failed[0].reason
 
     def test_one_that_is_in_the_way_does_not_stop_the_others(self) -> None:
         """A doubt, a halt of its compensation, an approval."""
@@ -298,6 +312,8 @@ class Contained(Grounds):
             for name in ("refund", "asks", "halted")
         ]
         ledger.halt(tool="halted", by="bob", reason="broken")
+        listed = ledger.contain(workflow="w", undo=False)
+        assert listed.keys("in_doubt") == (doubt.error.key,)
         done = ledger.contain(workflow="w", **BY)
         assert done.keys("in_doubt") == (doubt.error.key,)
         assert done.keys("waiting") == (keys[2], keys[1])
@@ -321,6 +337,21 @@ class Contained(Grounds):
         assert ledger.unhalt(by="ann", containment=first.key) == 0
         assert ledger.unhalt(by="ann", containment=second.key) == 3
         assert ledger.contain(tool="charge", **BY).frozen == (Frozen(tool="charge"),)
+
+    def test_what_a_compensation_calls_belongs_to_the_workflow_of_its_effect(self) -> None:
+        """Whatever workflow whoever contains is in."""
+        ledger = self.ledger()
+        book, note = ledger.ledger, self.tool("noted", threaded=True)
+
+        def refund(order: str, result: str) -> None:
+            book.call("note", note.fn, {"of": result})
+
+        book.compensation("refund")(self.tool(refund, threaded=True).fn)
+        for n in range(2):
+            self.did(ledger, f"{n}", f"w{n}")
+        assert ledger.contain(tool="charge", **BY).complete
+        notes = {e.workflow: e.args for e in ledger.effects(tool="note")}
+        assert notes == {"w0": {"of": "0"}, "w1": {"of": "1"}}
 
     # -- who does it --------------------------------------------------------------------------
 
@@ -348,6 +379,8 @@ class Contained(Grounds):
             heir = self.heir(ledger, tenant=f"t{n}")
             heir.ledger.compensation("refund")(refund.fn)
             begun = heir.only(tool=CONTAIN).key
+            if n:
+                heir.recover()
             selection = {"resume": begun[:20]} if n == 1 else {"tool": "charge", **BY}
             done = heir.contain(**selection)
             assert (done.complete, done.keys("done"), done.key) == (True, (*keys[::-1],), begun)

@@ -95,13 +95,25 @@ class Depended(Grounds):
         done = ledger.contain(workflow="w", **BY)
         assert (done.complete, done.keys("done")) == (True, (key,))
 
+    def test_what_is_half_undone_is_undone(self) -> None:
+        """Also where something came to depend on it since that began."""
+        ledger = self.ledger()
+        refund = self.refund(ledger, policy=Policy(approval=True))
+        key = self.did(ledger, MADE)
+        assert ledger.contain(workflow="w", **BY).keys("waiting") == (key,)
+        self._uses(ledger, "acct-20771")
+        ledger.approve(ledger.only(tool="refund").key, by="ann")
+        listed = ledger.contain(workflow="w", undo=False)
+        done = ledger.contain(workflow="w", **BY)
+        assert (listed.keys("undoable"), done.keys("done"), refund.times) == ((key,), (key,), 1)
+
     def test_values_that_many_have_prove_nothing(self) -> None:
         """What the effect was given itself, words, days, prices, truth; and what came before it."""
         ledger = self.ledger()
         self.refund(ledger)
         self._uses(ledger, "acct-20771")
         given = {"order": "order-90210", "like": "acct-31337"}
-        key = self.did(ledger, {**MADE, **given, "ok": True}, "order-555555", args=given)
+        key = self.did(ledger, {**MADE, **given, "in": "order-555555"}, "order-555555", args=given)
         for n, value in enumerate(
             ("order-90210", "confirmed", "2026-11-21", 4200, True, "acct", "order-555555")
         ):

@@ -8,7 +8,7 @@ from tallystick._policy import Policy
 from tallystick._retention import Retain
 from tallystick._undoing._acts import ReadPlans
 from tallystick._undoing._plan import image_of, plan_of
-from tallystick.errors import CompensationIncomplete, NotApplied
+from tallystick.errors import CompensationIncomplete, NotApplied, ResultNotStored, RunFinished
 from tallystick.runs import Undo
 from tallystick.testing._contract._base import Contract, Faced, raises
 
@@ -81,6 +81,18 @@ class Forgotten(Contract):
             key = self._painted(ledger)
             assert not self._dropped(ledger, key)
         assert self._dropped(ledger, self._key(ledger))
+
+    def test_a_run_that_lost_its_output_is_still_over(self) -> None:
+        """Whoever opens it hears so, and that the output is gone; its block is not entered."""
+        ledger = self.ledger()
+        with ledger.ledger.workflow("w", input=1) as run:
+            run.set_output(IMAGE)
+        ledger.turn(DAY)
+        assert ledger.retain(payloads=3600).effects == 1
+        with raises(RunFinished) as caught, ledger.ledger.workflow("w", input=1):
+            raise AssertionError("it was entered")
+        assert (caught.error.status, caught.error.output) == ("succeeded", None)
+        assert isinstance(caught.error.__cause__, ResultNotStored)
 
     def test_the_effects_of_a_failed_run_are_kept_until_it_is_given_up(self) -> None:
         """It may be tried again, and is not once nobody did for as long as payloads are kept."""

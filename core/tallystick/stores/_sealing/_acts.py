@@ -11,7 +11,8 @@ from tallystick._budgets._acts import Reserve, SettleHeld
 from tallystick._model import Status
 from tallystick._undoing._acts import Turn
 from tallystick._undoing._plan import image_of
-from tallystick.stores._sealer import Place, Sealer
+from tallystick.stores._sealing._keys import Place
+from tallystick.stores._sealing._sealer import Sealer
 
 #: acts that begin something, or say what is to begin
 BEGINS = (acts.Claim, acts.Ask, acts.Start, acts.AskAgain, acts.Decide, Reserve)

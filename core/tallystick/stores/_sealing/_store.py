@@ -19,9 +19,10 @@ from tallystick._undoing._tools import RESUMABLE
 from tallystick._vault import DataKey, PutDataKey, ReadDataKeys, ReadItems, ReadRows, Shred
 from tallystick._views import effect_of, item_of
 from tallystick.encryption import Keyring
-from tallystick.stores._sealed_acts import BEGINS, carries, named, sealed_act
-from tallystick.stores._sealed_records import opened_record, sealed_record
-from tallystick.stores._sealer import CLEAR, Place, Sealer, place_of, refuse_shredded
+from tallystick.stores._sealing._acts import BEGINS, carries, named, sealed_act
+from tallystick.stores._sealing._keys import Place, place_of, refuse_shredded
+from tallystick.stores._sealing._opener import CLEAR, Opener
+from tallystick.stores._sealing._records import opened_record, sealed_record
 
 A = TypeVar("A")
 _PLACES = 20_000
@@ -32,7 +33,7 @@ class SealedStore:
 
     def __init__(self, store: Store, keyring: Keyring | None, tenant: str) -> None:
         self._store = store
-        self.sealer = Sealer(keyring, tenant, store.read)
+        self.sealer = Opener(keyring, tenant, store.read)
         self._places: dict[bytes, Place] = {}
         #: by the act that reads them, what is done with each of many
         self._opens: dict[type, Callable[[Any], Any]] = {

@@ -10,18 +10,11 @@ from tallystick._model import Row, Status
 from tallystick._rules import dropped_at
 from tallystick._vault import is_sealed
 from tallystick.errors import WrongKey
-from tallystick.stores._sealer import (
-    CLEAR,
-    Place,
-    Sealer,
-    damaged,
-    holds_seals,
-    place_of,
-    refuse_shredded,
-)
+from tallystick.stores._sealing._keys import Place, place_of, refuse_shredded
+from tallystick.stores._sealing._opener import CLEAR, Opener, damaged, holds_seals
 
 
-def opened_record(sealer: Sealer, record: Record) -> Record:
+def opened_record(sealer: Opener, record: Record) -> Record:
     """
     A record in the clear; what was shredded stays sealed, and what its events quote does, too.
 
@@ -42,7 +35,7 @@ def opened_record(sealer: Sealer, record: Record) -> Record:
     )
 
 
-def _plan(sealer: Sealer, record: Record) -> str | None:
+def _plan(sealer: Opener, record: Record) -> str | None:
     try:
         return sealer.plan(record.undo, record.row.key)
     except WrongKey as error:
@@ -53,7 +46,7 @@ def _sealed_note(item: Any) -> bool:
     return is_sealed(item.note)
 
 
-def sealed_record(sealer: Sealer, record: Record, key: Any) -> Record:
+def sealed_record(sealer: Opener, record: Record, key: Any) -> Record:
     """
     A record as it is stored with its payload sealed; what its events quote stays as it came.
 
@@ -75,7 +68,7 @@ def sealed_record(sealer: Sealer, record: Record, key: Any) -> Record:
     )
 
 
-def _sealed(sealer: Sealer, row: Row, place: Place, key: Any) -> Row:
+def _sealed(sealer: Opener, row: Row, place: Place, key: Any) -> Row:
     def seal(name: str, digest: bytes = b"") -> str | None:
         text: str | None = getattr(row, name)
         return None if text is None else sealer.seal(text, place, name, key, digest)
