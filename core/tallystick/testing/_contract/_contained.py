@@ -367,7 +367,7 @@ class Contained(Grounds):
         assert all(set(report.keys("done")) == keys for report in reports)
         assert sorted(seen["result"] for seen in refund.seen) == ["0", "1", "2"]
 
-    def test_another_process_goes_on_where_one_died(self) -> None:
+    def test_another_process_ends_what_one_died_in(self) -> None:
         """By the same selection, or by the key; each compensation happens once."""
         for n, point in enumerate(("PutHalt.committed", "Turn.committed", "Settle.before")):
             ledger = self.ledger(tenant=f"t{n}")
