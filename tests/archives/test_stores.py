@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tallystick import EffectFailed, Ledger, NotApplied, Policy
-from tallystick._archive import _reading
+from tallystick._archive import _reading, _spool
 from tests.conftest import Face, Place
 
 from .conftest import exported, fill, receipt
@@ -143,6 +143,7 @@ def test_an_import_goes_on_behind_what_is_here_already(
 ) -> None:
     """Whole batches of it may be known; what comes after them is imported all the same."""
     monkeypatch.setattr(_reading, "EFFECTS", 2)
+    monkeypatch.setattr(_spool, "TOGETHER", 2)
     with Ledger("memory://") as other:
         for n in range(7 - rest):
             other.call("charge", receipt, {"n": n}, workflow="w")

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tallystick import Ledger, _points
-from tallystick._archive import _reading
+from tallystick._archive import _reading, _spool
 from tallystick.seals import new_key
 from tests._storms import StoreName, arguments, chosen, ground, kill, table
 from tests._urls import LEASED
@@ -178,7 +178,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=4)
     options = parser.parse_args()
     stores, seed = chosen(options)
-    _reading.EFFECTS = BATCH
+    _reading.EFFECTS = _spool.TOGETHER = BATCH
     gc.collect()
     gc.freeze()  # children share what is here already
     reports = [storm(store, options.kills, options.processes, seed) for store in stores]

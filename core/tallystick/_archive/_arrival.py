@@ -32,7 +32,8 @@ def arrive(record: Record, now: int, by: str) -> Record:
     record = legible(record, now, by)
     change = _change(record)
     if change is None:
-        return record._replace(items=_items(record, record.row, now, ""))
+        items = _items(record, record.row, now, "")
+        return record if items == record.items else record._replace(items=items)
     row = record.row
     said = Change(event="imported", actor=by, detail=change.detail)
     event = chained(row, said, now, change.columns.get("epoch", row.epoch))
@@ -48,7 +49,7 @@ def legible(record: Record, now: int, by: str) -> Record:
     """The record without what only a key opens that is not in the archive: a tombstone says so."""
     row = record.row
     stone: Tombstone | None = None
-    if any(map(is_sealed, (row.args, row.edited, row.result))):
+    if is_sealed(row.args) or is_sealed(row.edited) or is_sealed(row.result):
         stone = tombstone(row, record.events, by, now)
     elif any(map(quotes_seals, record.events)):
         stone = unquoted(row, record.events, by, now)
@@ -123,6 +124,8 @@ def _to(row: Row, status: Status, reason: str, **columns: Any) -> Change:
 
 def _items(record: Record, row: Row, now: int, note: str) -> tuple[Item, ...]:
     """What the inbox shows of it here: what waits for a person waits for one here, too."""
+    if row.status in OVER and not record.items:
+        return ()
     pending, doubtful = row.status == Status.PENDING, row.status == Status.IN_DOUBT
     kept = [
         item

@@ -30,10 +30,9 @@ def misfits(record: Record, header: Header) -> Iterator[str]:
         yield "a hash in it has another length than hashes have"
     if row.key in _chains(row.tenant):
         yield "its key is the one of the chain of halts"
-    numbers = (row.epoch - 1, row.attempt, row.quorum, row.quiet, row.created_at, row.changed_at)
-    if min(numbers) < 0:
+    if row.epoch < 1 or min(row.attempt, row.quorum, row.quiet, row.created_at, row.changed_at) < 0:
         yield "a number in it is less than it can be"
-    if any(vote.round > row.epoch for vote in record.votes):
+    if record.votes and any(vote.round > row.epoch for vote in record.votes):
         yield "a vote in it is of a round that has not begun"
     if not _readable(record):
         yield "a text in it that has to be JSON is none"
@@ -47,11 +46,15 @@ def _chains(tenant: str) -> frozenset[bytes]:
 
 def _measured(record: Record) -> bool:
     row = record.row
-    hashes = [row.key, row.digest, row.shown]
-    hashes += [found for found in (row.result_digest, row.head) if found is not None]
+    lengths = {len(row.key), len(row.digest), len(row.shown)}
+    if row.result_digest is not None:
+        lengths.add(len(row.result_digest))
+    if row.head is not None:
+        lengths.add(len(row.head))
     if record.events:
-        hashes += [event.hash for event in record.events] + [vote.digest for vote in record.votes]
-    return len(record.twin) == _TWIN and {*map(len, hashes)} == {_HASH}
+        lengths.update([len(event.hash) for event in record.events])
+        lengths.update([len(vote.digest) for vote in record.votes])
+    return len(record.twin) == _TWIN and lengths == {_HASH}
 
 
 def _readable(record: Record) -> bool:

@@ -23,20 +23,31 @@ class KeysSeen:
 
     def add(self, keys: Iterable[tuple[int, bytes]]) -> None:
         """Remember some."""
+        sorted_: dict[int, list[bytes]] = {}
         for line, key in keys:
-            self._parts[key[0] % _PARTS].write(key + line.to_bytes(_NUMBER, "big"))
+            sorted_.setdefault(key[0] % _PARTS, []).append(key + line.to_bytes(_NUMBER, "big"))
+        for part, entries in sorted_.items():
+            self._parts[part].write(b"".join(entries))
 
     def repeated(self) -> tuple[int, int] | None:
         """The lines of a key that comes twice, if one does."""
         for part in self._parts:
             part.seek(0)
-            seen: dict[bytes, int] = {}
-            while entry := part.read(_ENTRY):
-                key, line = entry[:_KEY], int.from_bytes(entry[_KEY:], "big")
-                if key in seen:
-                    return seen[key], line
-                seen[key] = line
+            entries = part.read()
+            keys = [entries[n : n + _KEY] for n in range(0, len(entries), _ENTRY)]
+            if len({*keys}) != len(keys):
+                return _twice(entries)
         return None
+
+
+def _twice(entries: bytes) -> tuple[int, int]:
+    seen: dict[bytes, int] = {}
+    for n in range(0, len(entries), _ENTRY):
+        key, line = entries[n : n + _KEY], int.from_bytes(entries[n + _KEY : n + _ENTRY], "big")
+        if key in seen:
+            return seen[key], line
+        seen[key] = line
+    raise AssertionError("some key is there twice")
 
 
 @contextmanager

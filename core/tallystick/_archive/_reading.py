@@ -23,8 +23,8 @@ Batch = list[tuple[int, Record]]
 
 #: bytes that one line may have
 LONGEST = 1 << 28
-#: effects, and bytes, that are looked at together
-EFFECTS, BYTES = 1000, 1 << 22
+#: effects, and bytes, that are looked at together: few, so that the garbage collector sees few
+EFFECTS, BYTES = 100, 1 << 22
 
 
 class Reader:
@@ -52,7 +52,7 @@ class Reader:
     def batch(self) -> Batch:
         """The next effects; none after the last one."""
         read, tenant = READERS[self._header.schema], self._header.tenant
-        found, size = Batch(), 0
+        found, hashed, size = Batch(), self._hash.update, 0
         while not self._sealed and len(found) < EFFECTS and size < BYTES:
             line = self._next()
             if line.startswith(SEALED):
@@ -63,7 +63,7 @@ class Reader:
             except Unfit as unfit:
                 raise damaged(self._line, str(unfit)) from unfit
             found.append((self._line, record))
-            self._hash.update(line)
+            hashed(line)
             size += len(line)
             self._events += len(record.events)
         return found

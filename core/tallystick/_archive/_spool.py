@@ -10,12 +10,16 @@ from typing import IO, Any
 
 from tallystick._acts import EventRow
 from tallystick._archive._acts import Ballot, Item, Record
-from tallystick._archive._reading import Batch
+from tallystick._archive._reading import BYTES, Batch
 from tallystick._model import Row
 
 #: bytes that stay in memory
 _SMALL = 1 << 22
 _LENGTH = 8
+#: effects that are written in one transaction, unless they are large
+TOGETHER = 1000
+#: a version of marshal that does not look for what is there twice
+_PLAIN = 2
 
 
 class Spool:
@@ -28,7 +32,7 @@ class Spool:
         """Keep a batch; an empty one would be the end."""
         if not batch:
             return
-        text = marshal.dumps([(line, *_bare(record)) for line, record in batch])
+        text = marshal.dumps([(line, *_bare(record)) for line, record in batch], _PLAIN)
         self._file.write(len(text).to_bytes(_LENGTH, "big"))
         self._file.write(text)
 
@@ -37,20 +41,24 @@ class Spool:
         self._file.seek(0)
 
     def next(self) -> Batch:
-        """The next batch; an empty one after the last."""
-        length = self._file.read(_LENGTH)
-        if not length:
-            return []
-        text = self._file.read(int.from_bytes(length, "big"))
-        found: list[Any] = marshal.loads(text)  # noqa: S302 - nobody else can open the file
-        return [(line, _dressed(*parts)) for line, *parts in found]
+        """The next effects, about as many as go into one transaction; none after the last."""
+        found, size = Batch(), 0
+        while len(found) < TOGETHER and size < BYTES:
+            length = int.from_bytes(self._file.read(_LENGTH), "big")
+            if not length:
+                break
+            size += length
+            text = self._file.read(length)
+            parts: list[Any] = marshal.loads(text)  # noqa: S302 - nobody else can open the file
+            found += [(line, _dressed(*part)) for line, *part in parts]
+        return found
 
 
 def _bare(record: Record) -> tuple[Any, ...]:
     """The same in plain tuples, which is all that marshal takes."""
     row, twin, place, undo, events, votes, items = record
     if not (events or votes or items):
-        return tuple(row), twin, place, undo
+        return (*row,), twin, place, undo
     return (
         tuple(row),
         twin,

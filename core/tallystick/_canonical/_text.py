@@ -1,4 +1,4 @@
-"""JSON text from the encoder of the standard library, without its preparations for each call."""
+"""JSON of the standard library, without its preparations for each text."""
 
 from __future__ import annotations
 
@@ -33,3 +33,22 @@ def writer(*, ascii_only: bool, sort_keys: bool) -> Callable[[Any], str]:
         return quote(value) if type(value) is str else "".join(write(value, 0))
 
     return text
+
+
+def reader(parse_constant: Callable[[str], Any]) -> Callable[[str], Any]:
+    """
+    A function that reads JSON; *parse_constant* is given what is none, such as ``NaN``.
+
+    A text without blanks around it is not searched for them.
+    """
+    decoder: Any = json.JSONDecoder(parse_constant=parse_constant)
+    scan, slow = decoder.scan_once, decoder.decode
+
+    def value(text: str) -> Any:
+        try:
+            found, end = scan(text, 0)
+        except StopIteration:
+            return slow(text)
+        return found if end == len(text) else slow(text)
+
+    return value

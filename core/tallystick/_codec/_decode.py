@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn
 from zoneinfo import ZoneInfoNotFoundError
 
+from tallystick._canonical._text import reader
 from tallystick._codec._builtins import KINDS
 from tallystick._codec._classes import Unfit, find
 from tallystick._codec._records import RECORDS
@@ -99,7 +100,7 @@ def _dict(pairs: list[Any]) -> dict[Any, Any]:
     return dict(zip(pairs[::2], pairs[1::2], strict=True))
 
 
-_plain: Final = json.JSONDecoder(parse_constant=_no_constant).decode
+_plain: Final = reader(_no_constant)
 
 _BUILTINS: Final[dict[str, Callable[[Any], object]]] = {
     "int": lambda data: int(data, 16),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -108,7 +109,9 @@ async def _look_through(
 def _checked(reader: Reader, header: Header, seen: KeysSeen) -> Batch:
     batch = reader.batch()
     for line, record in batch:
-        for flaw in (*misfits(record, header), *flaws(record.row, record.events)):
+        for flaw in misfits(record, header):
+            raise damaged(line, flaw)
+        for flaw in flaws(record.row, record.events):
             raise damaged(line, flaw)
     seen.add((line, record.row.key) for line, record in batch)
     return batch
@@ -167,11 +170,10 @@ class _Entry:
         arrived: tuple[Record, ...] = await p.ask(self._arrived, batch)
         keys = await p.do(PutRecords(records=arrived))
         taken = set(keys)
-        for record in arrived:
-            if record.row.key not in taken:
-                self.imported += 1
-                self.asked += record.row.status == Status.PENDING
-                self.in_doubt += record.row.status == Status.IN_DOUBT
+        came = Counter([r.row.status for r in arrived if r.row.key not in taken])
+        self.imported += came.total()
+        self.asked += came[Status.PENDING]
+        self.in_doubt += came[Status.IN_DOUBT]
         if taken:
             await self._compare(p, {r.row.key: r for _, r in batch if r.row.key in taken})
             self.refuse_others("they were recorded meanwhile, and what precedes them was imported")

@@ -126,6 +126,8 @@ def halt_flaws(
 
 def _break(key: bytes, chain: Sequence[acts.EventRow]) -> str | None:
     """Where a chain of events is not what was written."""
+    if not chain:
+        return None
     previous, left = changes.GENESIS, residues(chain)
     for n, event in enumerate(chain, 1):
         _, _, kind, actor, moment, epoch, detail, before, hash_ = event

@@ -40,7 +40,8 @@ class SqliteArchive(SqlArchive):
             taken = [record.row.key for record in records if record.row.key not in put]
         self._many(_APPEND, list(chain.from_iterable(record.events for record in new)))
         for record in new:
-            self._put_questions(record)
+            if record.votes or record.items:
+                self._put_questions(record)
         return taken
 
     def _put_questions(self, record: Record) -> None:
