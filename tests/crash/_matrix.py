@@ -144,10 +144,16 @@ def positions(reached: Sequence[str]) -> list[Position]:
     return result
 
 
-def chosen(setting: Setting, *, full: bool = False) -> Iterator[tuple[Story, Position]]:
-    """Where to die: everywhere in memory; on the databases wherever the way there is another."""
+def chosen(
+    setting: Setting, *, full: bool = False, told: Sequence[Story] | None = None
+) -> Iterator[tuple[Story, Position]]:
+    """
+    Where to die: everywhere in memory; on the databases wherever the way there is another.
+
+    All stories that can be *told* there, or these.
+    """
     met: set[tuple[str, ...]] = set()
-    for story in stories(setting):
+    for story in stories(setting) if told is None else told:
         reached = path(setting, story)
         for n, position in enumerate(positions(reached)):
             way = {

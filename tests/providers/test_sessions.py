@@ -18,6 +18,9 @@ from tests.providers._server import Provider
 from tests.providers._stories import ASK, GPT
 from tests.providers._watched import Desk
 
+# a client's imports take long where much else runs
+pytestmark = pytest.mark.timeout(120)
+
 CHAT: Any = {"model": GPT, "messages": ASK, "max_completion_tokens": 100}
 
 
@@ -29,7 +32,7 @@ def started(url: str, origin: str, budget: str, calls: int) -> subprocess.Popen[
 
 
 def told(child: subprocess.Popen[str]) -> int:
-    out, _ = child.communicate(timeout=30)
+    out, _ = child.communicate(timeout=100)
     assert child.returncode == 0
     return int(out)
 
