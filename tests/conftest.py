@@ -19,6 +19,7 @@ from tallystick.testing import Witness, crash, turn_clock
 
 from ._mariadb import execute, scratch_mariadb
 from ._postgres import scratch_database
+from ._sqlite import empty_database
 from ._warm import Warm
 
 TABLES = (
@@ -133,7 +134,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     kind = str(request.param)
     url = {
         "memory": lambda: f"memory://{uuid.uuid4().hex}",
-        "sqlite": lambda: f"sqlite:///{tmp_path / 'ledger.db'}",
+        "sqlite": lambda: empty_database(tmp_path),
         "postgres": lambda: str(request.getfixturevalue("empty_postgres")),
     }[kind]()
     place = Place(kind, url)

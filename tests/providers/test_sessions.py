@@ -12,6 +12,7 @@ import pytest
 from tallystick import Ledger
 from tallystick.clients import session_of
 from tallystick.errors import InvalidCall
+from tests._sqlite import empty_database
 from tests.providers import _process
 from tests.providers._answers import Answer
 from tests.providers._server import Provider
@@ -39,7 +40,7 @@ def told(child: subprocess.Popen[str]) -> int:
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'ledger.db'}"
+    return empty_database(tmp_path)
 
 
 def test_a_session_adds_up_over_clients_copies_and_processes(url: str, provider: Provider) -> None:
