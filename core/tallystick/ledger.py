@@ -169,9 +169,9 @@ class Ledger(Desk, Treasury, Keeping, Saga, Containing, Archiving):
         ambient one (``with ledger.workflow(…)``) is used. With *call_id* the same call id and
         arguments are the same intent; without, the same arguments are. *occurrence* tells intended
         repeats apart. *connection* is for ``TRANSACTIONAL`` tools: a SQLAlchemy or SQLModel
-        ``Connection`` or ``Session`` in whose transaction effect and record are made; without one
-        the ledger opens and commits its own. *place* comes from the adapter of a framework that
-        runs steps again.
+        ``Connection`` or ``Session`` in whose transaction effect and record are made, on MariaDB
+        and MySQL one at READ COMMITTED; without one the ledger opens and commits its own. *place*
+        comes from the adapter of a framework that runs steps again.
 
         Returns the result; a replayed one is equal and of the same type. Raises what *fn* raised
         when that certainly means that nothing happened, else EffectInDoubt; ApprovalRequired,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tallystick import Ledger
+from tests._sqlite import empty_database
 
 
 @pytest.fixture
@@ -20,4 +21,4 @@ def ledger() -> Iterator[Ledger]:
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     """A database that outlives a ledger."""
-    return f"sqlite:///{tmp_path / 'ledger.db'}"
+    return empty_database(tmp_path)

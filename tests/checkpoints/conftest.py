@@ -9,6 +9,7 @@ import pytest
 
 from tallystick import Ledger
 from tallystick_checkpoint import LedgerSaver
+from tests._sqlite import empty_database
 
 
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -17,7 +18,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "memory":
         return f"memory://{tmp_path.name}"
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/ledger.db"
+        return empty_database(tmp_path)
     return str(request.getfixturevalue("empty_postgres"))
 
 

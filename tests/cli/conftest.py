@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from tallystick import Approval, ApprovalRequired, Effect, EffectInDoubt, Ledger, Policy
 from tallystick.cli._app import build
 from tallystick.cli._plugins import GROUP
+from tests._sqlite import empty_database
 
 ROOT = Path(__file__).parents[2]
 ASK = Policy(approval=Approval())
@@ -53,7 +54,7 @@ class Office:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.url = f"sqlite:///{path}"
+        self.url = empty_database(path.parent, path.name)
         self.ledger = Ledger(self.url)
 
     def run(self, *args: str, code: int | None = 0, answer: str = "", ledger: str = "") -> Said:

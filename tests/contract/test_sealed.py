@@ -15,6 +15,7 @@ import pytest
 
 from tallystick import Ledger
 from tallystick.encryption import Keyring
+from tests._sqlite import empty_database
 
 from .sql_store import SqlContract
 from .test_memory import TestMemory as _Memory
@@ -54,7 +55,7 @@ class TestSqliteSealed(_Sealed):
 
     @pytest.fixture(autouse=True)
     def _file(self, tmp_path: Path) -> None:
-        self.url = f"sqlite:///{tmp_path / 'ledger.db'}"
+        self.url = empty_database(tmp_path)
         self.async_url = self.url.replace("sqlite:", "sqlite+aiosqlite:")
         self.prepare()
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests._sqlite import empty_database
+
 from .sql_store import SqlContract
 
 
@@ -14,7 +16,7 @@ class TestSqlite(SqlContract):
 
     @pytest.fixture(autouse=True)
     def _file(self, tmp_path: Path) -> None:
-        self.url = f"sqlite:///{tmp_path / 'ledger.db'}"
+        self.url = empty_database(tmp_path)
         self.async_url = self.url.replace("sqlite:", "sqlite+aiosqlite:")
         self.prepare()
 

@@ -28,6 +28,7 @@ from psycopg import sql
 from tallystick import Guarantee, Ledger, _points
 from tallystick.stores import _engine  # pyright: ignore[reportPrivateUsage]
 from tallystick.testing import Crashed, crash_at
+from tests._sqlite import empty_database
 
 from ._stage import Outcome, Setting, Stage, Story, Way, flaws, make_world, recovered
 from ._stories import STORIES
@@ -78,8 +79,7 @@ def home(place: Place, folder: Path, server_url: str | None = None) -> Generator
         elif place.store == "sqlite":
             parent = _MEMORY if _MEMORY.is_dir() else folder
             path = stack.enter_context(tempfile.TemporaryDirectory(dir=parent))
-            url = f"sqlite:///{path}/ledger.db"
-            Ledger(url).close()
+            url = empty_database(Path(path))
             keep = stack.enter_context(contextlib.closing(sqlite3.connect(f"{path}/ledger.db")))
             keep.execute("SELECT count(*) FROM tallystick_effect").fetchall()
         else:
@@ -144,10 +144,16 @@ def positions(reached: Sequence[str]) -> list[Position]:
     return result
 
 
-def chosen(setting: Setting, *, full: bool = False) -> Iterator[tuple[Story, Position]]:
-    """Where to die: everywhere in memory; on the databases wherever the way there is another."""
+def chosen(
+    setting: Setting, *, full: bool = False, told: Sequence[Story] | None = None
+) -> Iterator[tuple[Story, Position]]:
+    """
+    Where to die: everywhere in memory; on the databases wherever the way there is another.
+
+    All stories that can be *told* there, or these.
+    """
     met: set[tuple[str, ...]] = set()
-    for story in stories(setting):
+    for story in stories(setting) if told is None else told:
         reached = path(setting, story)
         for n, position in enumerate(positions(reached)):
             way = {

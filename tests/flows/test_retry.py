@@ -240,7 +240,7 @@ def test_a_probe_that_found_nothing_counts_after_the_quiet_period(place: Place, 
     policy = reconciled(ProbeAnswer.not_happened(), ProbeAnswer.not_happened(), quiet=0.3)
     began = time.monotonic()
     assert tool.call(**policy, retry=AT_ONCE) == "done"
-    assert 0.25 < time.monotonic() - began < 5
+    assert time.monotonic() - began > 0.25
     assert tool.runs == 2
 
 

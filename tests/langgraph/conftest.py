@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tallystick import Ledger
+from tests._sqlite import empty_database
 
 from ._world import World
 
@@ -32,6 +33,6 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     if kind == "postgres":
         url = str(request.getfixturevalue("empty_postgres"))
     else:
-        url = "memory://" if kind == "memory" else f"sqlite:///{tmp_path}/ledger.db"
+        url = "memory://" if kind == "memory" else empty_database(tmp_path)
     with Ledger(url, create=True) as ledger:
         yield World(ledger, foreign=kind == "foreign")

@@ -20,6 +20,7 @@ from tallystick._faces import run_sync
 from tallystick._ports import Ports
 from tallystick.errors import CheckpointLate, ThreadDeleted, WrongLedger
 from tallystick_checkpoint import LedgerSaver
+from tests._sqlite import empty_database
 from tests.checkpoints._acts import Thread, store_of
 
 from ._slow import PATIENCE, SlowSaver, eventually
@@ -33,7 +34,7 @@ KEY = thread_key("default", NAME)
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def bank(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """A ledger in every store, and who is paid."""
-    url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/ledger.db"
+    url = "memory://" if request.param == "memory" else empty_database(tmp_path)
     if request.param == "postgres":
         url = str(request.getfixturevalue("empty_postgres"))
     with Ledger(url, create=True) as ledger:

@@ -274,12 +274,12 @@ def _read(engine: Engine, act: Any) -> Any:
 
 
 def _submit(engine: Engine, act: AnyAct) -> Any:
-    """As the flows would: reads go to the store, a claim that met a rival's is done again."""
+    """As the flows would: reads go to the store, what came to nothing is done again."""
     while True:
         if isinstance(act, acts.Look | acts.History):
             return _read(engine, act)
         answer = engine.journal.submit(act)
-        if not _met_a_rival(act, answer):
+        if not _came_to_nothing(act, answer):
             return answer
 
 
@@ -288,12 +288,24 @@ async def _asubmit(engine: Engine, act: AnyAct) -> Any:
         if isinstance(act, acts.Look | acts.History):
             return await asyncio.to_thread(_read, engine, act)
         answer = await engine.journal.asubmit(act)
-        if not _met_a_rival(act, answer):
+        if not _came_to_nothing(act, answer):
             return answer
 
 
-def _met_a_rival(act: AnyAct, answer: Any) -> bool:
-    return isinstance(act, acts.Claim | acts.Ask) and said(act, answer) == _spec.AGAIN
+def _came_to_nothing(act: AnyAct, answer: Any) -> bool:
+    """
+    Whether nothing was done, and nothing says why.
+
+    A claim met a rival's; or a start was refused for a halt that was lifted, or a holder that
+    died, before it was looked for.
+    """
+    if not isinstance(act, acts.Start):
+        return isinstance(act, acts.Claim | acts.Ask) and said(act, answer) == _spec.AGAIN
+    if answer.fresh or answer.row is None:
+        return False
+    row = answer.row
+    as_seen = (row.status, row.epoch, row.shown) == (act.status, act.epoch, act.shown)
+    return as_seen and (row.status != "running" or not answer.alive)
 
 
 def _held(rng: random.Random, ticket: Ticket, holder: str) -> AnyAct:

@@ -89,34 +89,34 @@ class Survivors(NamedTuple):
     killers: dict[str, str]
 
 
-def run(bench: Bench, kind: str, probes: Sequence[Probe]) -> None:
-    """Play several plays in one place; raises where one goes wrong."""
+def traces(bench: Bench, kind: str) -> list[Trace]:
+    """
+    Play all of them on the sound store, one after the other in one place, and remember what each
+    one executes; raises where one goes wrong.
+    """
+    found: list[Trace] = []
     rig = bench.rig(kind, WORKERS)
     model = Twin(rig)
     try:
-        for n, probe in enumerate(probes):
-            probe.play(Scene(rig, model, f"tenant {n}"))
+        for n, probe in enumerate(probe for probe in PROBES if kind in probe.kinds):
+            found.append(_traced(probe, Scene(rig, model, f"tenant {n}")))
     finally:
         rig.close()
-
-
-def traces(bench: Bench, kind: str) -> list[Trace]:
-    """Play all of them on the sound store, and remember what each one executes."""
-    found: list[Trace] = []
-    for probe in PROBES:
-        if kind in probe.kinds:
-            statements: dict[str, str] = {}
-            places: set[str] = set()
-
-            def rewrite(sql: str, statements: dict[str, str] = statements) -> str:
-                statements.setdefault(family(sql), sql)
-                return sql
-
-            began = time.perf_counter()
-            with rewriting(rewrite), _listening(places):
-                run(bench, kind, [probe])
-            found.append(Trace(probe, statements, places, time.perf_counter() - began))
     return sorted(found, key=lambda trace: trace.seconds)
+
+
+def _traced(probe: Probe, scene: Scene) -> Trace:
+    statements: dict[str, str] = {}
+    places: set[str] = set()
+
+    def rewrite(sql: str) -> str:
+        statements.setdefault(family(sql), sql)
+        return sql
+
+    began = time.perf_counter()
+    with rewriting(rewrite), _listening(places):
+        probe.play(scene)
+    return Trace(probe, statements, places, time.perf_counter() - began)
 
 
 @contextmanager

@@ -5,7 +5,8 @@ notice. ``python -m tests.mutation.run`` does all of them on all stores; here th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,12 @@ import pytest
 from tallystick.stores._postgres import PostgresTx
 from tallystick.stores._sqlite import SqliteTx
 from tests.model._rigs import EVERY_KIND, Bench, fast_database, quick_folder
-from tests.mutation._driver import Mutant, Trace, code_mutants, hunt, run, sql_mutants, traces
+from tests.mutation._driver import Mutant, Trace, code_mutants, hunt, sql_mutants, traces
 from tests.mutation._equivalent import EQUIVALENT
-from tests.mutation._probes import PROBES
 from tests.mutation._sql import cuts, title
 
 #: of each store's mutants every so manieth is tried here
-STRIDES = {"memory": 8, "sqlite": 10, "postgres": 60}
+STRIDES = {"memory": 8, "sqlite": 10, "postgres": 60, "mariadb": 60}
 #: said by other means than an act: a hint, or what the other database is asked instead
 UNPLAYED = {"publish", "claim", "look", "halted", "twin", "workers"}
 #: what is put together for each question is executed without a name
@@ -27,6 +27,8 @@ PUT_TOGETHER = {
     "find", "neighbours", "checkpoints", "writes", "blobs", "orphan", "reservations", "costs",
     "records",
 }  # fmt: skip
+
+Played = Callable[[str], list[Trace]]
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres, pytest.mark.timeout(300)]
 
@@ -40,10 +42,10 @@ def bench() -> Iterator[Bench]:
         bench.close()
 
 
-@pytest.mark.parametrize("kind", EVERY_KIND)
-def test_the_plays_go_as_written_on_a_sound_store(bench: Bench, kind: str) -> None:
-    """One after the other, in one place."""
-    run(bench, kind, [probe for probe in PROBES if kind in probe.kinds])
+@pytest.fixture(scope="module")
+def played(bench: Bench) -> Played:
+    """What each play executes on a sound store, where all of them go as written."""
+    return functools.cache(functools.partial(traces, bench))
 
 
 def _all_killed(bench: Bench, kind: str, mutants: Sequence[Mutant], found: list[Trace]) -> None:
@@ -55,35 +57,26 @@ def _all_killed(bench: Bench, kind: str, mutants: Sequence[Mutant], found: list[
     assert said - set(survivors.alive) == set(), "said to be equivalent, and killed"
 
 
-def test_no_sampled_state_test_can_be_taken_out_of_the_rules(bench: Bench) -> None:
-    """Nor out of the scripts, nor out of the store in memory."""
-    _all_killed(bench, "memory", code_mutants("memory"), traces(bench, "memory"))
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_the_plays_go_as_written_and_none_of_the_sampled_guards_can_be_taken_out(
+    bench: Bench, played: Played, kind: str
+) -> None:
+    """Out of no rule and no script (memory), no statement and none of the code around it."""
+    found = played(kind)
+    _all_killed(bench, kind, [*sql_mutants(kind, found), *code_mutants(kind)], found)
 
 
-def test_no_sampled_predicate_can_be_taken_out_on_sqlite(bench: Bench) -> None:
-    """Out of no statement, and out of none of the code around them."""
-    found = traces(bench, "sqlite")
-    _all_killed(bench, "sqlite", [*sql_mutants("sqlite", found), *code_mutants("sqlite")], found)
-
-
-def test_no_sampled_predicate_can_be_taken_out_on_postgres(bench: Bench) -> None:
-    """Out of no statement, and out of none of the code around them."""
-    found = traces(bench, "postgres")
-    mutants = [*sql_mutants("postgres", found), *code_mutants("postgres")]
-    _all_killed(bench, "postgres", mutants, found)
-
-
-def test_every_statement_is_played(bench: Bench) -> None:
+def test_every_statement_is_played(played: Played) -> None:
     """None of the ledger's statements has no play that executes it."""
-    played = {
+    said = {
         title(sql)
         for kind in ("sqlite", "postgres")
-        for trace in traces(bench, kind)
+        for trace in played(kind)
         for sql in trace.statements.values()
     }
     # on SQLite these two are executed by number, and so have no name
     named = {*SqliteTx.statements, *PostgresTx.statements} - UNPLAYED
-    assert named - played - PUT_TOGETHER == set()
+    assert named - said - PUT_TOGETHER == set()
 
 
 def test_a_statement_is_cut_at_every_predicate() -> None:

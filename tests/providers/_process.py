@@ -10,8 +10,8 @@ import openai
 from tallystick import Ledger
 from tallystick.clients import watch
 from tallystick.errors import BudgetExceeded
+from tests.providers._prices import PRICES
 from tests.providers._stories import ASK, GPT
-from tests.providers._watched import PRICES
 
 
 def main(url: str, origin: str, budget: str, session: str, calls: str) -> None:

@@ -12,11 +12,15 @@ import pytest
 from tallystick import Ledger
 from tallystick.clients import session_of
 from tallystick.errors import InvalidCall
+from tests._sqlite import empty_database
 from tests.providers import _process
 from tests.providers._answers import Answer
 from tests.providers._server import Provider
 from tests.providers._stories import ASK, GPT
 from tests.providers._watched import Desk
+
+# a client's imports take long where much else runs
+pytestmark = pytest.mark.timeout(120)
 
 CHAT: Any = {"model": GPT, "messages": ASK, "max_completion_tokens": 100}
 
@@ -29,14 +33,14 @@ def started(url: str, origin: str, budget: str, calls: int) -> subprocess.Popen[
 
 
 def told(child: subprocess.Popen[str]) -> int:
-    out, _ = child.communicate(timeout=30)
+    out, _ = child.communicate(timeout=100)
     assert child.returncode == 0
     return int(out)
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'ledger.db'}"
+    return empty_database(tmp_path)
 
 
 def test_a_session_adds_up_over_clients_copies_and_processes(url: str, provider: Provider) -> None:

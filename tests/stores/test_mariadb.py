@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 import uuid
@@ -13,6 +14,7 @@ from typing import Any, cast
 import pymysql
 import pytest
 import sqlalchemy
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from tallystick import Guarantee, Halted, Ledger, Policy, current_effect
@@ -20,7 +22,7 @@ from tallystick import _acts as acts
 from tallystick.errors import EffectInDoubt, InvalidPolicy, StoreBusy, StoreUnavailable
 from tallystick.stores._mariadb_sql import SESSION
 from tests._mariadb import admin, execute, kill_others
-from tests._urls import engine_on
+from tests._urls import async_engine_on, engine_on
 from tests.checkpoints._acts import Thread
 
 pytestmark = pytest.mark.mariadb
@@ -60,6 +62,11 @@ def same(x: Any) -> Any:
     return x
 
 
+async def same_later(x: Any) -> Any:
+    """The same, awaited."""
+    return x
+
+
 @contextmanager
 def meanwhile(deed: Callable[..., Any], *args: Any, **options: Any) -> Generator[Future[Any]]:
     """Something that is done in a thread of its own, and is over at the end."""
@@ -68,11 +75,13 @@ def meanwhile(deed: Callable[..., Any], *args: Any, **options: Any) -> Generator
 
 
 def until_somebody_waits(db: pymysql.Connection[Any]) -> None:
-    """Until a transaction waits for a lock that another one holds."""
+    """Until a transaction in this database waits for a lock that another one holds."""
     with db.cursor() as cursor:
         for _ in range(60):
             cursor.execute(
-                "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
+                "SELECT count(*) FROM information_schema.innodb_trx t"
+                " JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id"
+                " WHERE t.trx_state = 'LOCK WAIT' AND p.db = DATABASE()"
             )
             if cursor.fetchone() != (0,):
                 return
@@ -302,6 +311,82 @@ def test_a_session_keeps_effect_and_record_together(empty_mariadb: str, ledger: 
     assert [effect.status for effect in ledger.effects()] == ["succeeded"]
     execute("DELETE FROM tallystick_guard WHERE slot = 9999", database=engine.url.database)
     engine.dispose()
+
+
+GUARD = sqlalchemy.text("SELECT slot FROM tallystick_guard WHERE slot = :slot FOR UPDATE")
+
+
+def heavier(rival: pymysql.Connection[Any]) -> None:
+    """Let it be the other one of two in a deadlock that is ended."""
+    with rival.cursor() as cursor:
+        cursor.execute("UPDATE tallystick_guard SET slot = slot + 1000 WHERE slot > 9")
+
+
+@pytest.mark.parametrize("lender", ["connection", "session", "awaited"])
+def test_a_deadlock_in_a_lent_transaction_is_told_as_one(
+    empty_mariadb: str, ledger: Ledger, rival: pymysql.Connection[Any], lender: str
+) -> None:
+    """The server takes the whole transaction back; there is no savepoint to return to."""
+    options: dict[str, Any] = {"workflow": "w", "policy": TOGETHER}
+    ledger.call("other", int, workflow="w")
+    heavier(rival)
+    with rival.cursor() as cursor:  # which the claim waits for
+        cursor.execute(
+            "INSERT INTO tallystick_halt (mode, actor, reason, at) VALUES ('halt', 'a', 'r', 1)"
+        )
+
+    def lent() -> None:
+        engine = engine_on(empty_mariadb, poolclass=sqlalchemy.NullPool)
+        with Session(engine) if lender == "session" else engine.connect() as db, db.begin():
+            db.execute(GUARD, {"slot": 1})
+            ledger.call("t", int, **options, connection=db)
+
+    async def alent() -> None:
+        engine = async_engine_on(empty_mariadb)
+        try:
+            async with engine.begin() as db:
+                await db.execute(GUARD, {"slot": 1})
+                await ledger.acall("t", same_later, {"x": 1}, **options, connection=db)
+        finally:
+            await engine.dispose()
+
+    deed = (lambda: asyncio.run(alent())) if lender == "awaited" else lent
+    with meanwhile(deed) as call:
+        until_somebody_waits(rival)
+        with rival.cursor() as cursor:
+            cursor.execute("SELECT slot FROM tallystick_guard WHERE slot = 1 FOR UPDATE")
+        with pytest.raises(StoreBusy, match="Deadlock"):
+            call.result(10)
+    assert ledger.effects(tool="t") == []
+
+
+def test_what_a_tool_does_after_a_deadlock_that_it_caught_is_not_kept(
+    empty_mariadb: str, ledger: Ledger, rival: pymysql.Connection[Any]
+) -> None:
+    """Its claim is gone: what it wrote then would be done, and done again."""
+    heavier(rival)
+    with rival.cursor() as cursor:
+        cursor.execute("SELECT slot FROM tallystick_guard WHERE slot = 2 FOR UPDATE")
+
+    def tool() -> str:
+        db = current_effect().connection
+        with suppress(OperationalError):
+            db.execute(GUARD, {"slot": 1})
+            db.execute(GUARD, {"slot": 2})
+        db.execute(sqlalchemy.text("INSERT INTO tallystick_guard (slot) VALUES (-1)"))
+        return "done"
+
+    options: dict[str, Any] = {"workflow": "w", "policy": TOGETHER}
+    with meanwhile(ledger.call, "t", tool, **options) as call:
+        until_somebody_waits(rival)
+        with rival.cursor() as cursor:
+            cursor.execute("SELECT slot FROM tallystick_guard WHERE slot = 1 FOR UPDATE")
+        with pytest.raises(StoreBusy, match="call again"):
+            call.result(10)
+    rival.rollback()
+    assert ledger.effects() == []
+    assert ledger.call("t", tool, **options) == "done"
+    execute("DELETE FROM tallystick_guard WHERE slot < 0", database=engine_of(ledger).url.database)
 
 
 # -- lost connections -----------------------------------------------------------------------------

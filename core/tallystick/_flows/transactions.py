@@ -218,7 +218,13 @@ class _Attempt:
         finally:
             CURRENT.reset(token)
         done = held(call, success(call, row, self.value))
-        await (lent.settle(done) if isinstance(done, Settle) else lent.do(done))
+        settled = await (lent.settle(done) if isinstance(done, Settle) else lent.do(done))
+        if settled.how != "applied":
+            raise StoreBusy(
+                f"the database took back the transaction of {call.tool} in {call.workflow} while "
+                "the tool went on (a deadlock whose error it caught?), and the claim with it: roll "
+                "back, and call again in a new one"
+            )
         self.settled = row
 
     async def committed_anyway(self, error: Exception) -> Any:

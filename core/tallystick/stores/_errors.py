@@ -49,7 +49,7 @@ _POSTGRES = (
 #: numbers of MariaDB and MySQL
 _MARIADB: dict[int, type[StoreError]] = {
     **dict.fromkeys((1054, 1146), SchemaMismatch),
-    **dict.fromkeys((1020, 1205, 1213, 1317, 1969, 3024, 3572), StoreBusy),
+    **dict.fromkeys((1020, 1205, 1213, 1305, 1317, 1969, 3024, 3572), StoreBusy),
     **dict.fromkeys((1021, 1114, 1142, 1143, 1227, 1290, 1370, 1792, 1836), StoreFull),
     **dict.fromkeys((1034, 1035, 1194, 1195, 1712, 1877), StoreCorrupt),
     **dict.fromkeys((1037, 1038, 1040, 1041, 1044, 1045, 1047, 1049, 1053), StoreUnavailable),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
@@ -121,7 +121,8 @@ def lend(store: Lender, given: Any) -> Generator[LentHere]:
         began = _begin(db)
     lent = LentHere(store, db, given, exclusive=began is False)
     try:
-        with given.begin_nested() as nested:  # a session's own: what the tool added goes with it
+        # a session's own savepoint: what the tool added goes with it
+        with _apart() as apart, given.begin_nested() as nested, apart():
             if isinstance(given, Session):
                 given.connection()  # a session sets its savepoint when it is first used
             yield lent
@@ -176,15 +177,46 @@ async def alend(store: Lender, given: Any) -> AsyncGenerator[LentThere]:
         began = await db.run_sync(_begin)
     lent = LentThere(store, db, given, exclusive=began is False)
     try:
-        async with given.begin_nested() as nested:
-            if isinstance(given, AsyncSession):
-                db = await given.connection()
-            yield lent
-            if not lent.settled:
-                await nested.rollback()
+        with _apart() as apart:
+            async with given.begin_nested() as nested:
+                with apart():
+                    if isinstance(given, AsyncSession):
+                        db = await given.connection()
+                    yield lent
+                    if not lent.settled:
+                        await nested.rollback()
     finally:
         if began and not lent.settled:
             await db.run_sync(_undo)
+
+
+@contextmanager
+def _apart() -> Generator[Callable[[], AbstractContextManager[None]]]:
+    """
+    Tells an error of a savepoint's end from what was raised before it, inside of the context given.
+
+    A deadlock on MariaDB takes the whole transaction back, and the savepoint with it: that it
+    cannot be returned to must not hide why.
+    """
+    raised: list[BaseException] = []
+
+    @contextmanager
+    def inside() -> Generator[None]:
+        try:
+            yield
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    try:
+        yield inside
+    except DBAPIError as error:
+        if not raised:
+            with _translated():
+                raise
+        if error is raised[0]:
+            raise
+        raise raised[0] from raised[0].__cause__
 
 
 @contextmanager
