@@ -13,6 +13,7 @@ from tallystick.testing._contract._bypassed import Bypassing
 from tallystick.testing._contract._calls import Calls
 from tallystick.testing._contract._conditions import Conditions
 from tallystick.testing._contract._deaths import Deaths
+from tallystick.testing._contract._finality import Finality
 from tallystick.testing._contract._forgotten import Forgotten
 from tallystick.testing._contract._guarantees import Guarantees
 from tallystick.testing._contract._halts import Halts
@@ -46,6 +47,7 @@ class StoreContract(
     Deaths,
     Approvals,
     Conditions,
+    Finality,
     Shown,
     Redacted,
     Halts,
