@@ -26,6 +26,9 @@ Seconds = float | timedelta
 _DAY = 86_400.0
 #: beyond it databases and locks count no longer
 _CENTURY = 36_525 * _DAY
+#: how far an effect can be taken back, the worst first
+REVERSIBILITIES = ("irreversible", "compensable", "reversible")
+Reversibility = Literal["irreversible", "compensable", "reversible"]
 _VERDICTS = ("failed", "retryable", "unknown", "interrupted")
 
 
@@ -110,22 +113,35 @@ class Approval:
     A person decides before the effect starts.
 
     ``when`` is true, false, or a (possibly async) predicate over the arguments; a predicate that
-    raises means *required*. ``expires`` bounds both the decision and its use. ``quorum`` is how
-    many distinct approvers are needed. With ``wait`` seconds the caller waits for the decision;
-    without it gets :class:`~tallystick.ApprovalRequired` at once. ``preconditions`` maps the
-    arguments to facts that the approver sees; they are taken again right before the effect, and a
-    difference voids the approval and asks again. ``after_expiry="ask"`` lets a new call ask again
-    once an approval has expired; by default an expired effect stays expired.
+    raises means *required*. ``min_reversibility`` also asks about every effect whose class is below
+    it: ``"compensable"`` about what is irreversible, ``"reversible"`` about what is compensable,
+    too. The class is that of ``Policy(compensate=…)``; without a plan an effect is irreversible.
+    Where it is given, ``when`` is false unless said otherwise. It never asks about what only reads,
+    nor about what is part of undoing something. ``expires`` bounds both the decision and its use.
+    ``quorum`` is how many distinct approvers are needed. With ``wait`` seconds the caller waits for
+    the decision; without it gets :class:`~tallystick.ApprovalRequired` at once. ``preconditions``
+    maps the arguments to facts that the approver sees; they are taken again right before the
+    effect, and a difference voids the approval and asks again. ``after_expiry="ask"`` lets a new
+    call ask again once an approval has expired; by default an expired effect stays expired.
+
+    >>> careful = Policy(approval=Approval(min_reversibility="compensable"))
+    >>> careful.approval.when, careful.but(compensate="refund").reversibility
+    (False, 'compensable')
     """
 
-    when: bool | Callable[[Args], bool | Awaitable[bool]] = True
+    when: bool | Callable[[Args], bool | Awaitable[bool]] | None = None
     expires: Seconds = _DAY
     quorum: int = 1
     wait: Seconds | None = None
     preconditions: Callable[[Args], Any] | None = None
     after_expiry: Literal["refuse", "ask"] = "refuse"
+    min_reversibility: Literal["compensable", "reversible"] | None = None
 
     def __post_init__(self) -> None:
+        known = (None, *REVERSIBILITIES[1:])
+        _choice(self.min_reversibility, known, "Approval(min_reversibility=…)")
+        if self.when is None:
+            object.__setattr__(self, "when", self.min_reversibility is None)
         if not (isinstance(self.when, bool) or callable(self.when)):
             raise InvalidPolicy(f"Approval(when={self.when!r}): give a bool or a predicate")
         if type(self.quorum) is not int or self.quorum < 1:
@@ -259,7 +275,8 @@ class Policy:
         both = ", ".join(sorted(set(self.volatile).intersection(named)))
         if both:
             raise InvalidPolicy(f"Policy: {both} cannot be both identity and volatile")
-        if self.guarantee is Guarantee.READ_ONLY and self.approval is not False:
+        asks = isinstance(self.approval, Approval) and self.approval.when is not False
+        if self.guarantee is Guarantee.READ_ONLY and asks:
             raise InvalidPolicy("Policy: a READ_ONLY tool has no effect that could be approved")
         if self.guarantee is Guarantee.READ_ONLY and self.compensate is not None:
             raise InvalidPolicy("Policy: a READ_ONLY tool has no effect that could be undone")
@@ -274,6 +291,11 @@ class Policy:
     def undo(self) -> Undo | None:
         """``compensate`` as it was normalised."""
         return cast("Undo | None", self.compensate)
+
+    @property
+    def reversibility(self) -> Reversibility:
+        """How far its effects can be taken back; irreversible where no plan says otherwise."""
+        return "irreversible" if self.undo is None else self.undo.reversibility
 
     @property
     def redacting(self) -> Redact:
@@ -346,7 +368,8 @@ def _items(mapping: Any) -> list[tuple[Any, Any]]:
 
 def _approval(value: Any) -> Approval | Literal[False]:
     if isinstance(value, Approval):
-        return False if value.when is False else value
+        never = value.when is False and value.min_reversibility is None
+        return False if never else value
     if value is False or value is None or value == "never":
         return False
     if value is True or value == "always":

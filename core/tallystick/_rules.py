@@ -16,7 +16,7 @@ from tallystick._acts import (
     Settle,
 )
 from tallystick._model import Guarantee, Halt, Row, Status
-from tallystick._policy import Policy
+from tallystick._policy import REVERSIBILITIES, Approval, Policy
 from tallystick.errors import DamagedRecord
 
 #: the note of a repeated attempt: what became of an earlier one is not known either
@@ -115,6 +115,15 @@ _ROUTES: dict[str, Callable[[Found, Row, Policy], Step]] = {
     Status.COMPENSATED.value: lambda _found, _row, _policy: Step.UNDONE,
     Status.COMPENSATION_FAILED.value: lambda _found, _row, _policy: Step.UNDONE,
 }
+
+
+def too_final(policy: Policy, *, undoing: bool) -> str:
+    """Why a person is asked about an effect that cannot be taken back enough; else nothing."""
+    least = policy.approval.min_reversibility if isinstance(policy.approval, Approval) else None
+    if least is None or undoing or policy.guarantee is Guarantee.READ_ONLY:
+        return ""
+    enough = REVERSIBILITIES.index(policy.reversibility) >= REVERSIBILITIES.index(least)
+    return "" if enough else f"{policy.reversibility}, and the policy asks for {least}"
 
 
 def fresh_row(c: Claim, now: int) -> Row:

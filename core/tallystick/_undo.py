@@ -6,14 +6,18 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from tallystick._policy import Approval, Policy, Seconds, seconds
+from tallystick._policy import (
+    REVERSIBILITIES,
+    Approval,
+    Policy,
+    Reversibility,
+    Seconds,
+    seconds,
+)
 from tallystick.errors import InvalidPolicy
 
 #: a function, or the name under which one is registered, or ``module:qualname``
 Step = Callable[..., Any] | str
-Reversibility = Literal["irreversible", "compensable", "reversible"]
-
-_CLASSES = ("irreversible", "compensable", "reversible")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +69,7 @@ class Undo:
                 raise InvalidPolicy(f"Undo(steps=…): {step!r} is no function and no name")
         object.__setattr__(self, "steps", steps)
         _choice(self.when_in_doubt, ("ask", "compensate"), "when_in_doubt")
-        _choice(self.reversibility, _CLASSES, "reversibility")
+        _choice(self.reversibility, REVERSIBILITIES, "reversibility")
         if self.window is not None:
             object.__setattr__(self, "window", seconds(self.window, "Undo(window=…)"))
         if self.before is not None and not callable(self.before):
@@ -108,6 +112,11 @@ def _plain(policy: Any) -> None:
     if not isinstance(policy, Policy):
         raise InvalidPolicy(f"Undo(policy={policy!r}): give a tallystick.Policy")
     approval: Any = policy.approval
+    if isinstance(approval, Approval) and approval.min_reversibility is not None:
+        raise InvalidPolicy(
+            "Undo(policy=…): min_reversibility is about effects that may have to be undone, and a "
+            "compensation is none; say approval=True where a person has to approve it"
+        )
     asks = approval.when if isinstance(approval, Approval) else approval
     functions = {
         "approval": not isinstance(asks, bool),

@@ -230,11 +230,14 @@ class ApprovalRequired(EffectStopped):
     """
     A person must decide first; the effect is recorded as pending.
 
-    ``arguments`` is what was shown, ``digest`` the hex digest that an approval binds to.
+    ``arguments`` is what was shown, ``digest`` the hex digest that an approval binds to. ``reason``
+    is set where it is the policy's ``min_reversibility`` that asks: ``"irreversible, and the policy
+    asks for compensable"``.
     """
 
     arguments: dict[str, object]
     digest: str = ""
+    reason: str = ""
 
 
 class CompensationIncomplete(EffectStopped):

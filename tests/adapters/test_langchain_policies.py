@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from tallystick import (
+    Approval,
+    ApprovalRequired,
     Guarantee,
     Ledger,
     Policy,
@@ -43,6 +45,20 @@ def test_policies_go_by_name_and_the_others_get_the_default(ledger: Ledger, bank
         "charge": Guarantee.IDEMPOTENT,
         "sync_class": Guarantee.READ_ONLY,
     }
+
+
+def test_a_default_can_ask_about_whatever_cannot_be_undone(ledger: Ledger, bank: Bank) -> None:
+    """A tool that says how it is undone, or that only reads, is not asked about."""
+    careful = Policy(approval=Approval(min_reversibility="compensable"))
+    policies = {"charge": careful.but(compensate="refund")}
+    tools = wrap_tools(
+        [bank.tool(), Sync()], ledger, workflow="w", policies=policies, default=careful
+    )
+    tools[0].invoke({"order": "a"})
+    with pytest.raises(ApprovalRequired, match="irreversible, and the policy asks") as asked:
+        tools[1].invoke({"x": 1})
+    assert asked.value.reason == ledger.pending()[0].note
+    assert bank.book == ["a"]
 
 
 def test_a_policy_for_a_tool_that_is_not_there_names_those_that_are(

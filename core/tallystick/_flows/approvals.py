@@ -15,6 +15,7 @@ from tallystick._flows.call import Call, claim_of, micros, shown_text
 from tallystick._model import Row, Status, at
 from tallystick._policy import Approval, in_seconds
 from tallystick._ports import Ports
+from tallystick._rules import too_final
 from tallystick.errors import AsyncTool, DamagedRecord
 
 
@@ -26,9 +27,11 @@ def of(call: Call) -> Approval:
 
 async def required(p: Ports, call: Call) -> bool:
     """Whether this call needs a person; a predicate that raises means yes."""
+    if too_final(call.policy, undoing=call.undoing):
+        return True
     when = of(call).when
-    if isinstance(when, bool):
-        return when
+    if when is None or isinstance(when, bool):
+        return bool(when)
     try:
         return bool(await p.ask(when, dict(call.args)))
     except AsyncTool:
@@ -40,6 +43,7 @@ async def required(p: Ports, call: Call) -> bool:
 async def ask(p: Ports, call: Call, *, kind: str = "approval", note: str = "") -> Found:
     """Insert the effect as pending: there is no moment in which it could run unapproved."""
     approval = of(call)
+    note = note or too_final(call.policy, undoing=call.undoing)
     facts = await _facts(p, call, approval)
     claim = claim_of(
         call,
@@ -123,6 +127,7 @@ async def ask_again(
 ) -> None:
     """Open a new round of decisions."""
     approval = of(call)
+    also = too_final(call.policy, undoing=call.undoing)
     after = await p.do(
         AskAgain(
             key=row.key,
@@ -133,7 +138,7 @@ async def ask_again(
             quorum=approval.quorum,
             facts=facts if facts is not None else await _facts(p, call, approval),
             actor=p.holder,
-            reason=reason,
+            reason=f"{reason}; {also}" if also else reason,
             args=shown_text(call),
             shown=call.identity.shown,
         )

@@ -14,7 +14,7 @@ from tallystick._flows.call import Call, shown_text
 from tallystick._flows.containing import FROZEN
 from tallystick._model import Row
 from tallystick._ports import Ports
-from tallystick._rules import dropped_at
+from tallystick._rules import dropped_at, too_final
 from tallystick.errors import (
     ApprovalDenied,
     ApprovalExpired,
@@ -144,9 +144,13 @@ def changed(call: Call, row: Row) -> ArgumentsChanged:
 def approval_required(call: Call, row: Row) -> ApprovalRequired:
     """A person must decide."""
     shown = decode(row.edited or row.args)
+    why = too_final(call.policy, undoing=call.undoing)
+    said = f" ({why})" if why else ""
     error: ApprovalRequired = call.error(
         ApprovalRequired,
-        f"{call.tool} in {row.workflow} waits for approval: `tallystick approve {call.hex[:12]}`",
+        f"{call.tool} in {row.workflow} waits for approval{said}: "
+        f"`tallystick approve {call.hex[:12]}`",
+        reason=why,
         arguments=shown,
         digest=runs(row).hex(),
     )

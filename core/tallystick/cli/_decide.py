@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from tallystick._model import Effect, Status
-from tallystick.cli import _render, _topup
+from tallystick.cli import _render, _topup, _undo
 from tallystick.cli._answer import NO, Answer, answering
 from tallystick.cli._look import tidied
 from tallystick.cli._options import DEFAULT, By, Json, Key, LedgerUrl, Reason, Tenant, person
@@ -171,7 +171,7 @@ def _show_request(
     if _topup.is_topup(effect):
         answer.say(_render.facts(pairs + _topup.facts(effect, edited, book.budgets())))
         return
-    answer.say(_render.facts(pairs))
+    answer.say(_render.facts(pairs + _undo.pairs(book.undo_of(effect.key))))
     if effect.facts is not None:
         _say_all(answer, _render.value("given that", effect.facts))
     runs = effect.edited_args if edited is None else effect.args | edited

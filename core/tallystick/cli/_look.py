@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from tallystick._model import Status, Verification
-from tallystick.cli import _render
+from tallystick.cli import _render, _undo
 from tallystick.cli._answer import NO, answering
 from tallystick.cli._options import DEFAULT, Json, Key, LedgerUrl, Tenant
 from tallystick.cli._plain import visible
@@ -48,12 +48,23 @@ def effects(
 def show(
     key: Key, ledger: LedgerUrl = DEFAULT, tenant: Tenant = "default", as_json: Json = False
 ) -> None:
-    """Show one effect in full: arguments, result, error and history."""
+    """
+    Show one effect in full: arguments, result, error, how it can be undone, and history.
+
+    Of a run that is being undone it also shows how far that is.
+    """
     with answering(json=as_json) as answer, opened(ledger, tenant) as book:
         effect = book.get(tidied(key))
-        events = book.history(effect.key)
-        value = {"effect": effect, "history": events}
-        answer.give(value, lambda: [*_render.effect(effect), *_render.history(events)])
+        events, plan = book.history(effect.key), book.undo_of(effect.key)
+        done = book.undone(effect.workflow) if _undo.is_undone(effect) else None
+        value = {"effect": effect, "undo": plan, "compensation": done, "history": events}
+        more = _undo.report(done) if done is not None else []
+        answer.give(
+            value,
+            lambda: [
+                *_render.effect(effect, _undo.pairs(plan)), *more, *_render.history(events),
+            ],
+        )  # fmt: skip
 
 
 def halts(ledger: LedgerUrl = DEFAULT, tenant: Tenant = "default", as_json: Json = False) -> None:

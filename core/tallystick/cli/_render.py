@@ -156,8 +156,8 @@ def facts(pairs: Iterable[tuple[str, object]]) -> Table:
     return made
 
 
-def effect(one: Effect) -> list[RenderableType]:
-    """One effect in full."""
+def effect(one: Effect, more: Iterable[tuple[str, object]] = ()) -> list[RenderableType]:
+    """One effect in full; *more* is known of it, too."""
     attempts = f"{one.attempt} (epoch {one.epoch}, holder {one.holder or 'none'})"
     pairs: list[tuple[str, object]] = [
         ("key", one.key),
@@ -173,6 +173,7 @@ def effect(one: Effect) -> list[RenderableType]:
         ("changed", moment(one.changed_at)),
         ("approval until", moment(one.approval_until)),
         ("digest", one.digest),
+        *more,
     ]
     parts: list[RenderableType] = [facts(pairs)]
     if _topup.is_topup(one):

@@ -13,11 +13,11 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from tallystick._undoing._report import OPEN, Compensation, Run, RunStatus
-from tallystick.cli import _render
+from tallystick._undoing._report import Run, RunStatus
+from tallystick.cli import _render, _undo
 from tallystick.cli._answer import NO, answering
 from tallystick.cli._options import DEFAULT, By, Json, LedgerUrl, Tenant, person
-from tallystick.cli._plain import ago, visible
+from tallystick.cli._plain import ago
 from tallystick.cli._target import opened
 from tallystick.errors import CompensationIncomplete, InvalidCall
 
@@ -25,15 +25,6 @@ Modules = Annotated[
     list[str] | None,
     typer.Option("--import", metavar="MODULE", help="Where compensations are; repeatable."),
 ]
-_SAYS = {
-    "done": "undone",
-    "kept": "stays",
-    "failed": "failed",
-    "missing": "missing",
-    "in_doubt": "in doubt",
-    "waiting": "waits",
-}
-_COLOURS = {"done": "green", "kept": "dim", "waiting": "yellow"}
 
 
 def runs(
@@ -82,7 +73,7 @@ def compensate(
             done = asyncio.run(book.acompensate(workflow, to=to, by=who, reason=reason, wait=wait))
         except CompensationIncomplete as incomplete:
             done = incomplete.compensation
-        answer.give(done, lambda: _report(done))
+        answer.give(done, lambda: _undo.report(done))
     if not done.complete:
         raise typer.Exit(NO)
 
@@ -113,25 +104,3 @@ def _table(found: Sequence[Run]) -> RenderableType:
             ago(run.created_at),
         )
     return made
-
-
-def _report(done: Compensation) -> list[RenderableType]:
-    made = _render.table("key", "what", "tool", "reason")
-    count = 0
-    for group, says in _SAYS.items():
-        for one in getattr(done, group):
-            count += 1
-            reason = one.reason or (f"leaves {one.residue}" if one.residue else "")
-            made.add_row(
-                one.key[: _render.SHORT],
-                Text(says, style=_COLOURS.get(group, "bold red")),
-                _render.cell(one.tool),
-                _render.cell(reason),
-            )
-    parts: list[RenderableType] = [made] if count else []
-    name = visible(done.workflow)
-    if done.complete:
-        return [*parts, Text(f"{name} is undone: {len(done.done)} effects.", style="green")]
-    left = sum(len(getattr(done, group)) for group in OPEN)
-    says = f"{name} is not undone: {left} left. Next: tallystick inbox"
-    return [*parts, Text(says, style="bold red")]

@@ -15,6 +15,7 @@ from tallystick.testing._contract._conditions import Conditions
 from tallystick.testing._contract._contained import Contained
 from tallystick.testing._contract._deaths import Deaths
 from tallystick.testing._contract._depended import Depended
+from tallystick.testing._contract._finality import Finality
 from tallystick.testing._contract._forgotten import Forgotten
 from tallystick.testing._contract._guarantees import Guarantees
 from tallystick.testing._contract._halts import Halts
@@ -48,6 +49,7 @@ class StoreContract(
     Deaths,
     Approvals,
     Conditions,
+    Finality,
     Shown,
     Redacted,
     Halts,
