@@ -18,6 +18,7 @@ from tallystick._budgets import _acts as spending
 from tallystick._places import KEPT, Adopt, Neighbours
 from tallystick._ports import AnyAct
 from tallystick._retention import Gone, Retain
+from tallystick._undoing._acts import Turn
 from tests.model._purse import ACTS as PURSE_ACTS
 from tests.model._purse import Purses
 
@@ -48,12 +49,17 @@ class World(NamedTuple):
         """Whether the caller knows the standing budgets that are in force."""
         return dict(self.standing).get(act.tenant, 0) == act.standing
 
-    def forbids(self, tenant: str, tool: str, workflow: str, *, begun: bool) -> bool:
-        """Whether a halt keeps an attempt from starting; a drain lets go on what has begun."""
+    def forbids(self, tenant: str, tool: str, workflow: str, *, begun: bool, undoing: bool) -> bool:
+        """
+        Whether a halt keeps an attempt from starting.
+
+        A drain lets go on what has begun, and what is contained may be undone.
+        """
         place = (tenant, tool, workflow)
+        lets = {"drain": begun, "contain": undoing}
         return any(
             all(word in (None, here) for word, here in zip(stop[:3], place, strict=True))
-            and not (begun and stop[3] == "drain")
+            and not lets.get(stop[3], False)
             for stop in self.halts
         )
 
@@ -95,6 +101,8 @@ class Eff(NamedTuple):
     places: tuple[str, ...] = ()
     #: whether its payload went since it came to its end
     dropped: bool = False
+    #: the result that went; its digest stays
+    was: str | None = None
 
     def moved(self, world: World, event: str, *said: str, **columns: Any) -> Eff:
         """This effect after something that leaves an event."""
@@ -159,6 +167,7 @@ _MISSING: dict[type, Answer] = {
     acts.Decide: ("refused", None),
     acts.Resolve: ("refused", None),
     acts.Cancel: ("refused", None),
+    Turn: ("refused", None),
     acts.Observe: None,
     acts.History: (),
     Adopt: False,
@@ -174,7 +183,7 @@ def _insert(  # noqa: PLR0911 - one for each thing that a claim may meet
             return e, AGAIN
         mine = e.nonce == c.nonce and e.status == c.status and isinstance(act, acts.Claim)
         return e, ("granted", view(e)) if mine else found(world, e)
-    if world.forbids(c.tenant, c.tool, c.workflow, begun=False):
+    if world.forbids(c.tenant, c.tool, c.workflow, begun=False, undoing=c.undoing):
         return None, HALTED
     runs = c.status == "running"
     if world.twin is not None and c.suspect != "run":
@@ -220,7 +229,8 @@ def _start(world: World, e: Eff, act: acts.Start) -> tuple[Eff, Answer]:
     late = e.status in ("approved", "failed") and e.due(world)
     if late or (e.status == "running" and e.holder in world.living):
         return e, found(world, e)
-    if world.forbids(e.tenant, e.tool, e.workflow, begun=e.attempt > 0):
+    begun = e.attempt > 0
+    if world.forbids(e.tenant, e.tool, e.workflow, begun=begun, undoing=act.undoing):
         return e, HALTED
     e = e.moved(
         world,
@@ -249,7 +259,8 @@ def _settle(world: World, e: Eff, act: acts.Settle) -> tuple[Eff, Answer]:
     }
     if mine and e.status == "running":
         return e._replace(**outcome, changed=world.now, dropped=False), "applied"
-    if mine and (e.status, e.result) == (act.status, act.result):
+    result = e.was if e.dropped else e.result
+    if mine and (e.status, result) == (act.status, act.result):
         return e, "applied"
     if mine and e.status == "in_doubt" and act.status != "in_doubt":
         inbox = e.closed("in_doubt", "conflict")
@@ -364,7 +375,40 @@ def _approve(world: World, e: Eff, act: acts.Decide) -> tuple[Eff, Answer]:
     return e, ("ok", view(e), len(e.votes))
 
 
+#: from where an effect gets one step back
+BACK = {
+    "compensating": ("succeeded", "in_doubt", "compensation_failed"),
+    "compensated": ("compensating",),
+    "compensation_failed": ("compensating", "succeeded"),
+}
+
+
+def _turn(world: World, e: Eff, act: Turn) -> tuple[Eff, Answer]:
+    said = (act.to, act.by, act.reason)
+    if e.status not in BACK[act.to] or (e.status, e.epoch) != (act.status, act.epoch):
+        return e, ("ok" if e.said == said else "refused", view(e), *([0] * (e.said == said)))
+    inbox = e.closed("compensation", "in_doubt", "conflict")
+    if act.to == "compensation_failed":
+        inbox |= {"compensation"}
+    error = e.error if act.error is None else message(act.error)
+    e = e.moved(world, *said, status=act.to, epoch=e.epoch + 1, error=error, inbox=inbox)
+    return e, ("ok", view(e), 0)
+
+
+def _undone_by_hand(world: World, e: Eff, act: acts.Resolve) -> tuple[Eff, Answer]:
+    """A person undid what no compensation could, or says that it stays."""
+    stays = act.to == "failed"
+    if stays and e.note == "kept":
+        return e, ("refused", view(e))
+    columns: dict[str, Any] = {"note": "kept"} if stays else {"status": "compensated"}
+    inbox = e.closed("compensation")
+    e = e.moved(world, "resolved", act.by, act.reason, **columns, inbox=inbox)
+    return e, ("ok", view(e), 0)
+
+
 def _resolve(world: World, e: Eff, act: acts.Resolve) -> tuple[Eff, Answer]:
+    if e.status == "compensation_failed":
+        return _undone_by_hand(world, e, act)
     said = ("resolved", act.by, act.reason)
     if e.status != "in_doubt":
         again = e.said == said and e.status == act.to
@@ -404,7 +448,7 @@ def _observe(world: World, e: Eff, act: acts.Observe) -> tuple[Eff, Answer]:
 
 def retained(world: World, e: Eff, act: Retain) -> Eff | None:
     """What is left when the payload goes; ``None`` where it stays."""
-    over = e.status in ("succeeded", "failed", "denied", "expired", "cancelled")
+    over = e.status in ("succeeded", "failed", "denied", "expired", "cancelled", "compensated")
     again = (
         (e.status, e.note) == ("failed", "retryable") and e.until is not None and not e.due(world)
     )
@@ -413,6 +457,7 @@ def retained(world: World, e: Eff, act: Retain) -> Eff | None:
     quoted = e.error if e.error is None or e.status == "denied" else ""
     edited = e.edited and json.dumps(runs(e).hex())
     gone: dict[str, Any] = {"edited": edited, "facts": None, "result": None, "error": quoted}
+    gone["was"] = e.result
     return e.moved(world, "retained", act.by, **gone)._replace(dropped=True)
 
 
@@ -444,6 +489,7 @@ _STEPS: dict[type, Callable[[World, Eff, Any], tuple[Eff, Answer]]] = {
     acts.Decide: _decide,
     acts.Resolve: _resolve,
     acts.Cancel: _cancel,
+    Turn: _turn,
     acts.Observe: _observe,
     acts.Look: _look,
     acts.History: _history,
@@ -469,6 +515,7 @@ def next_step(world: World, e: Eff, guarantee: str, *, asks_again: bool) -> str:
         "failed": "FAILED",
         "denied": "DENIED",
         "cancelled": "CANCELLED",
+        **dict.fromkeys(BACK, "UNDONE"),
     }[e.status]
 
 
@@ -495,7 +542,8 @@ class Model:
     def __init__(self, workers: int) -> None:
         self.now = 0
         self.effects: dict[bytes, Eff] = {}
-        self.halts: dict[tuple[str | None, str | None, str | None], str] = {}
+        #: by scope, and whether they contain, which is a halt of its own
+        self.halts: dict[tuple[str | None, str | None, str | None, bool], str] = {}
         self._lives = [1] * workers
         self._twins: dict[bytes, list[bytes]] = {}
         self.purses = Purses()
@@ -519,7 +567,7 @@ class Model:
     def world(self, twin: bytes | None = None) -> World:
         """What is true outside of one effect."""
         living = self.living()
-        halts = frozenset((*scope, mode) for scope, mode in self.halts.items())
+        halts = frozenset((*scope[:3], mode) for scope, mode in self.halts.items())
         return World(self.now, living, halts, twin, frozenset(self.purses.standing.items()))
 
     def apply(self, act: AnyAct) -> Answer:  # noqa: PLR0911 - one for each kind of act
@@ -533,10 +581,12 @@ class Model:
         if isinstance(act, (*PURSE_ACTS, spending.Reserve, spending.SettleHeld)):
             return self._money(act)
         if isinstance(act, acts.PutHalt):
-            self.halts[act.halt.tenant, act.halt.tool, act.halt.workflow] = act.halt.mode
+            halt, contains = act.halt, act.halt.mode == "contain"
+            self.halts[halt.tenant, halt.tool, halt.workflow, contains] = halt.mode
             return NOTHING
         if isinstance(act, acts.LiftHalt):
-            return int(self.halts.pop((act.tenant, act.tool, act.workflow), None) is not None)
+            scope = (act.tenant, act.tool, act.workflow, act.contain)
+            return int(self.halts.pop(scope, None) is not None)
         answer = self._apply(act)
         if isinstance(act, acts.Start) and answer[0] == "granted":
             e = self.effects[act.key]

@@ -37,6 +37,7 @@ from tallystick._places import Adopt, Neighbours
 from tallystick._policy import Approval, Policy, ProbeAnswer
 from tallystick._ports import AnyAct
 from tallystick._retention import Retain
+from tallystick._undoing._acts import Turn
 from tests.model import _spec
 from tests.model._purse import ACTS as PURSE_ACTS
 from tests.model._rigs import KINDS, TENANT, Bench, Rig, fast_database, key_of, quick_folder
@@ -236,6 +237,7 @@ class Lockstep(RuleBasedStateMachine):
             after=asked.get("after", 0),
             place=json.dumps([{"n": self.nonces}]),
             standing=self.model.purses.standing.get(TENANT, 0) - asked.get("behind", 0),
+            undoing=asked.get("undoing", False),
         )
 
     @rule(
@@ -245,11 +247,20 @@ class Lockstep(RuleBasedStateMachine):
         suspect=st.sampled_from(("run", "run", "ask", "replay")),
         after=st.sampled_from((0, 0, ALL)),
         behind=st.sampled_from((0, 0, 0, 0, 1)),
+        undoing=st.sampled_from((False, False, True)),
     )
     def claim(
-        self, name: Name, slot: int, guarantee: str, suspect: str, after: int, behind: int
+        self,
+        name: Name,
+        slot: int,
+        guarantee: str,
+        suspect: str,
+        after: int,
+        behind: int,
+        undoing: bool,
     ) -> None:
-        self.do(slot, self._claim(name, slot, guarantee, suspect, after=after, behind=behind))
+        asked = {"after": after, "behind": behind, "undoing": undoing}
+        self.do(slot, self._claim(name, slot, guarantee, suspect, **asked))
 
     @rule(
         name=names,
@@ -264,15 +275,20 @@ class Lockstep(RuleBasedStateMachine):
         )
         self.do(slot, lambda holder: acts.Ask(claim=claim(holder), actor=holder(slot), kind=kind))
 
-    @rule(name=names, slot=slots, seen=st.sampled_from(SEEN))
-    def start(self, name: Name, slot: int, seen: str) -> None:
+    @rule(
+        name=names,
+        slot=slots,
+        seen=st.sampled_from(SEEN),
+        undoing=st.sampled_from((False, False, True)),
+    )
+    def start(self, name: Name, slot: int, seen: str, undoing: bool) -> None:
         """Begin an attempt at what was seen: now, earlier, or with other arguments."""
-        build = self._start(name, slot, seen)
+        build = self._start(name, slot, seen, undoing=undoing)
         if build is not None:
             self.do(slot, build)
 
     def _start(
-        self, name: Name, slot: int, seen: str
+        self, name: Name, slot: int, seen: str, *, undoing: bool = False
     ) -> Callable[[Callable[[int], str]], acts.Start] | None:
         e = self.effect(name)
         startable = ("approved", "running", "in_doubt", "failed")
@@ -293,6 +309,7 @@ class Lockstep(RuleBasedStateMachine):
             actor=holder(slot),
             reason="again",
             standing=standing,
+            undoing=undoing,
         )
 
     @precondition(lambda self: self.tickets)
@@ -701,6 +718,28 @@ class Lockstep(RuleBasedStateMachine):
         )
         self.do(slot, _same(act))
 
+    @rule(
+        name=names,
+        slot=slots,
+        to=st.sampled_from(("compensating", "compensating", "compensated", "compensation_failed")),
+        stale=st.sampled_from((False, False, False, True)),
+        error=st.sampled_from((None, None, BOOM)),
+    )
+    def turn_back(self, name: Name, slot: int, to: str, stale: bool, error: str | None) -> None:
+        """One step on the way of undoing it."""
+        e = self.effect(name)
+        act = Turn(
+            key=name.key,
+            tenant=TENANT,
+            status="succeeded" if e is None else e.status,
+            epoch=1 if e is None else e.epoch - stale,
+            to=to,
+            by="ann",
+            reason="it was not wanted",
+            error=error,
+        )
+        self.do(slot, _same(act))
+
     @rule(name=names, slot=slots)
     def cancel(self, name: Name, slot: int) -> None:
         self.do(slot, _cancel(name))
@@ -732,7 +771,11 @@ class Lockstep(RuleBasedStateMachine):
 
     # -- halts --------------------------------------------------------------------------------
 
-    @rule(slot=slots, scope=st.sampled_from(SCOPES), mode=st.sampled_from(("halt", "drain")))
+    @rule(
+        slot=slots,
+        scope=st.sampled_from(SCOPES),
+        mode=st.sampled_from(("halt", "drain", "contain")),
+    )
     def halt(self, slot: int, scope: tuple[str | None, str | None, str | None], mode: str) -> None:
         tenant, tool, workflow = scope
         halt = Halt(
@@ -740,17 +783,21 @@ class Lockstep(RuleBasedStateMachine):
         )
         self.do(slot, _same(acts.PutHalt(halt=halt)))
 
-    @rule(slot=slots, scope=st.sampled_from(SCOPES))
-    def lift(self, slot: int, scope: tuple[str | None, str | None, str | None]) -> None:
+    @rule(slot=slots, scope=st.sampled_from(SCOPES), contain=st.booleans())
+    def lift(
+        self, slot: int, scope: tuple[str | None, str | None, str | None], contain: bool
+    ) -> None:
         tenant, tool, workflow = scope
-        act = acts.LiftHalt(tenant=tenant, tool=tool, workflow=workflow, by="op", reason="r")
+        act = acts.LiftHalt(
+            tenant=tenant, tool=tool, workflow=workflow, by="op", reason="r", contain=contain
+        )
         self.do(slot, _same(act))
 
     @precondition(lambda self: self.model.halts)
     @rule(slot=slots)
     def lift_all(self, slot: int) -> None:
-        for scope in list(self.model.halts):
-            self.lift(slot, scope)
+        for *scope, contain in list(self.model.halts):
+            self.lift(slot, tuple(scope), contain)
 
     # -- answers that were lost, and strangers ------------------------------------------------
 
@@ -795,7 +842,8 @@ class Lockstep(RuleBasedStateMachine):
                 assert rig.history(key, "other") == (), rig.kind
             halts = rig.stores[0].read(acts.Halts(tenant=TENANT))
             wanted = {scope for scope in self.model.halts if scope[0] in (None, TENANT)}
-            assert {(h.tenant, h.tool, h.workflow) for h in halts} == wanted, rig.kind
+            found = {(h.tenant, h.tool, h.workflow, h.mode == "contain") for h in halts}
+            assert found == wanted, rig.kind
             self._compare_neighbours(rig)
 
     def _compare_neighbours(self, rig: Rig) -> None:
@@ -860,6 +908,7 @@ def _by_stranger(ticket: Ticket, e: _spec.Eff) -> list[AnyAct]:
         acts.Decide(**place, **said, approve=True, args=None, args_digest=None, shown=None),
         acts.Resolve(**place, **said, to="failed", kind="person", early=True),
         acts.Cancel(**place, **said),
+        Turn(**place, **said, status=e.status, epoch=e.epoch, to="compensating"),
         acts.Lapse(**place, actor="eve"),
         acts.Observe(**place, kind="conflict", actor="eve", detail={}, inbox="conflict"),
     ]
