@@ -70,7 +70,8 @@ class Containing:
         :meth:`compensate` does. One is refused while a later effect that stays depends on it: one
         whose arguments hold a value that its result brought forth (an id, an address, a path, a
         large number; not what its own arguments held), anywhere in the tenant. With *dependents*
-        those are contained, too, and what depends on them.
+        those are contained, too, and what depends on them. A person who knows that it does no harm
+        undoes what was refused with :meth:`compensate`, which does not ask about that.
 
         The containment is recorded, as ``tallystick.contain``, with its report. One that was cut
         off is gone on with by whoever says the same, or gives its key to *resume*; while another

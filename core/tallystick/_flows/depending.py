@@ -18,7 +18,8 @@ class Dependents:
     """
     What depends on the chosen effects: later ones whose arguments hold what those brought forth.
 
-    The tenant's effects are read once, from the earliest chosen one on; then only what is new.
+    The tenant's effects are read once, from the earliest chosen one on that brought anything forth;
+    then only what is new.
     """
 
     def __init__(self, p: Ports, tenant: str, chosen: list[Chosen], *, takes_along: bool) -> None:
@@ -32,7 +33,9 @@ class Dependents:
         self._dependents: dict[bytes, list[bytes]] = {}
         #: what is undone stays so, and need not be looked at again
         self._undone: set[bytes] = set()
-        self._through = min((each.planned.seq for each in chosen), default=0) - 1
+        makers = [each.planned.seq for each in chosen if brought(each.row)]
+        #: the effect that was read last; ``None``: nothing can depend on what was chosen
+        self._through = min(makers) - 1 if makers else None
 
     @property
     def chosen(self) -> list[Chosen]:
@@ -42,7 +45,7 @@ class Dependents:
     async def read_on(self) -> None:
         """Learn of what was recorded since the last time."""
         page: list[Planned] | None = None
-        while self._chosen and page != []:
+        while self._through is not None and page != []:
             page = await self._p.read(ReadPlans(tenant=self._tenant, after=self._through))
             for planned in page:
                 self._through = planned.seq
