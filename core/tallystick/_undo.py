@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from tallystick._policy import Approval, Policy, Seconds, seconds
+from tallystick._values import Value
 from tallystick.errors import InvalidPolicy
 
 #: a function, or the name under which one is registered or can be imported
@@ -16,8 +16,7 @@ Reversibility = Literal["irreversible", "compensable", "reversible"]
 _CLASSES = ("irreversible", "compensable", "reversible")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Undo:
+class Undo(Value):
     """
     The plan for undoing an effect, recorded with the effect before it begins.
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from tallystick._values import Value
 
 #: what is left to do for somebody
 OPEN = ("failed", "missing", "in_doubt", "waiting")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Undone:
+class Undone(Value):
     """One effect, and why it is where it is in a :class:`Compensation`."""
 
     #: of the effect that was to be undone, in hex
@@ -23,8 +24,7 @@ class Undone:
     residue: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compensation:
+class Compensation(Value):
     """
     How far a workflow is undone.
 
@@ -72,8 +72,7 @@ class RunStatus(StrEnum):
 _FINISHED = (RunStatus.SUCCEEDED, RunStatus.COMPENSATED, RunStatus.CANCELLED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Value):
     """One run of a workflow, as it is recorded."""
 
     #: the workflow's name
