@@ -11,6 +11,7 @@ from autogen_core import CancellationToken
 
 from tallystick import Guarantee, Ledger, Policy, current_effect
 from tallystick._context import WORKFLOW
+from tallystick._values import Value
 from tallystick.errors import EffectStopped, LedgerError, NoWorkflow, StillRunning
 from tallystick_autogen._recorded import MEMORY, MISSING, Memory
 from tallystick_autogen._stops import ANSWERS, noted, worded
@@ -23,8 +24,7 @@ Words = Callable[[Any], Any]
 _running: dict[asyncio.Task[Any], tuple[Ledger, str | None]] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Binding:
+class Binding(Value):
     """A tool's ledger, and how it is used."""
 
     ledger: Ledger

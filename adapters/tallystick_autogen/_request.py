@@ -10,7 +10,6 @@ import hashlib
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -24,6 +23,7 @@ from autogen_core.models import (
 )
 from autogen_core.tools import Tool
 
+from tallystick._values import Value
 from tallystick.prices import PriceBook, input_bound
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ _SILENT = ("OpenAIChatCompletionClient", "AzureOpenAIChatCompletionClient")
 _TELLING = ("openai", "azure")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Value):
     """One question to a model, as the frameworks' clients are asked it."""
 
     messages: Sequence[LLMMessage]
@@ -81,8 +80,7 @@ class Asked:
         return hashlib.sha256(text.encode()).digest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class Made(Value):
     """What a client was made with, as far as it tells."""
 
     model: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 try:
     __import__("crewai.tools")
 except ModuleNotFoundError as error:
@@ -13,11 +15,13 @@ except ModuleNotFoundError as error:
     ) from error
 
 from tallystick_crewai import _scope
-from tallystick_crewai._budget import Budgeted, budgeted
 from tallystick_crewai._resuming import aresume_once, resume_once
 from tallystick_crewai._steps import ledgered_step
 from tallystick_crewai._tool import LedgeredTool
 from tallystick_crewai._wrap import ledgered_tool, wrap_tool, wrap_tools
+
+if TYPE_CHECKING:
+    from tallystick_crewai._budget import Budgeted, budgeted
 
 __all__ = [
     "Budgeted",
@@ -32,3 +36,13 @@ __all__ = [
 ]
 
 _scope.join()
+
+
+def __getattr__(name: str) -> Any:
+    """What meters models, and its half of the core: who only wraps tools does not pay for it."""
+    if name not in {"Budgeted", "budgeted"}:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from tallystick_crewai import _budget
+
+    globals().update(Budgeted=_budget.Budgeted, budgeted=_budget.budgeted)
+    return globals()[name]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Mapping
 from typing import Any, cast
@@ -11,12 +10,12 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 
 from tallystick import NotApplied
 from tallystick._canonical import canonical
+from tallystick._values import Value
 
 _CONTAINERS = (list, set, frozenset, tuple)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Arguments:
+class Arguments(Value):
     """What CrewAI validated, and the plain data that stands for it."""
 
     schema: type[BaseModel]

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 from pydantic import BaseModel
 
+from tallystick._values import Value
+
 _ID = "id"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
+class Changes(Value):
     """The fields that a method set, and those that it took away."""
 
     put: dict[str, Any]

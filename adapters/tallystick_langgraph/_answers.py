@@ -7,11 +7,11 @@ Pure: what is asked is a plain dict; what is answered becomes decisions, or a re
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from tallystick import Effect
 from tallystick._canonical import canonical
+from tallystick._values import Value
 
 #: what a person may say about a call
 ALLOWED = ("approve", "edit", "reject")
@@ -22,8 +22,7 @@ _LIST: Any = list
 _MAPPING: Any = Mapping
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(Value):
     """What a person said about one effect."""
 
     kind: Literal["approve", "edit", "reject"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tallystick import Effect, Ledger, Status
 from tallystick._budgets._topups import RAISE
 from tallystick._keys import is_a
+from tallystick._values import Value
 from tallystick.errors import InvalidCall
 from tallystick_langgraph._topping import waiting
 
@@ -20,8 +20,7 @@ _DECIDED = (Status.APPROVED, Status.DENIED, Status.EXPIRED)
 _RAISED = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resumed:
+class Resumed(Value):
     """A thread that went on."""
 
     thread: str

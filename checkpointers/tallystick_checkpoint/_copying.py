@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from langgraph.checkpoint.base import (
@@ -16,6 +15,7 @@ from langgraph.checkpoint.serde.types import ERROR, INTERRUPT
 
 from tallystick._checkpoints import PutWrites, ReadCheckpoints, ReadGrave, Written, thread_key
 from tallystick._faces import run_sync
+from tallystick._values import Value
 from tallystick.errors import InvalidCall, ThreadDeleted, ThreadError
 from tallystick_checkpoint._reading import Head, head_of, marks_of, outline, place, threads_of
 from tallystick_checkpoint._saver import LedgerSaver
@@ -42,8 +42,7 @@ _WHY: dict[Outcome, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Copied:
+class Copied(Value):
     """
     What became of one thread.
 

@@ -7,10 +7,10 @@ act's type names. Applying the same act twice is harmless: the nonce in it says 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from tallystick._model import Effect, Event, Halt, InboxItem, Row
+from tallystick._values import Value
 
 A = TypeVar("A")
 
@@ -90,13 +90,10 @@ class Settled(NamedTuple):
     row: Row | None = None
 
 
-class Act(Generic[A]):
+class Act(Value, Generic[A]):
     """A deed off the straight path, answered with an ``A``."""
 
-    __slots__ = ()
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Ask(Act[Found]):
     """Insert an effect as pending, with its inbox item, unless its key is taken."""
 
@@ -106,7 +103,6 @@ class Ask(Act[Found]):
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AskAgain(Act[Row | None]):
     """Send an expired, voided or suspicious effect back to pending; ``None`` if it moved on."""
 
@@ -126,7 +122,6 @@ class AskAgain(Act[Row | None]):
     kind: str = "approval"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Start(Act[Found]):
     """
     Begin an attempt at an effect that exists: one conditional row update.
@@ -153,7 +148,6 @@ class Start(Act[Found]):
     args: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt(Act[Row | None]):
     """
     Put a running effect in doubt, and in the inbox.
@@ -170,7 +164,6 @@ class Doubt(Act[Row | None]):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Release(Act[bool]):
     """Give back a claim whose tool never started: it did not happen and may be tried again."""
 
@@ -181,7 +174,6 @@ class Release(Act[bool]):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Lapse(Act[Row | None]):
     """Expire a pending or approved effect whose time is over."""
 
@@ -190,7 +182,6 @@ class Lapse(Act[Row | None]):
     actor: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Decide(Act["Decided"]):
     """Record one person's approval or denial."""
 
@@ -212,7 +203,6 @@ class Decided(NamedTuple):
     votes: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Resolve(Act[Decided]):
     """Say what became of an effect in doubt."""
 
@@ -230,7 +220,6 @@ class Resolve(Act[Decided]):
     early: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel(Act[Decided]):
     """Withdraw an effect that is pending, approved or in doubt."""
 
@@ -240,7 +229,6 @@ class Cancel(Act[Decided]):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Observe(Act[None]):
     """Append an event, and put an item into the inbox where ``inbox`` names its kind."""
 
@@ -252,7 +240,6 @@ class Observe(Act[None]):
     inbox: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Notified(Act[None]):
     """Remember that the listeners heard of an inbox item."""
 
@@ -260,7 +247,6 @@ class Notified(Act[None]):
     kind: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PutHalt(Act[None]):
     """Forbid effects to start, in place of what forbade it in the same scope and manner."""
 
@@ -269,7 +255,6 @@ class PutHalt(Act[None]):
     keep: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LiftHalt(Act[int]):
     """Allow again what exactly this halt forbade; how many halts were lifted."""
 
@@ -284,7 +269,6 @@ class LiftHalt(Act[int]):
     only: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep(Act[int]):
     """Put what dead workers left running in doubt; how many were found (at most ``limit``)."""
 
@@ -293,7 +277,6 @@ class Sweep(Act[int]):
     limit: int = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Look(Act[Found]):
     """Read an effect; ``await_`` asks whoever changes it to tell other processes."""
 
@@ -302,7 +285,6 @@ class Look(Act[Found]):
     await_: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Find(Act[list[Effect]]):
     """Read effects, newest first."""
 
@@ -316,7 +298,6 @@ class Find(Act[list[Effect]]):
     before: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class History(Act[list[Event]]):
     """Read the events of one effect, oldest first."""
 
@@ -324,7 +305,6 @@ class History(Act[list[Event]]):
     tenant: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Chain(Act["list[EventRow]"]):
     """Read a chain of events as it is stored, of an effect or of halts, for verification."""
 
@@ -332,7 +312,6 @@ class Chain(Act["list[EventRow]"]):
     tenant: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Inbox(Act[list[InboxItem]]):
     """Read what a person must see, oldest first; ``unnotified`` only what nobody was told."""
 
@@ -341,24 +320,20 @@ class Inbox(Act[list[InboxItem]]):
     limit: int = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Halts(Act[list[Halt]]):
     """Read the halts that concern a tenant."""
 
     tenant: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Dead(Act[list[str]]):
     """Read the workers that are known and no longer live."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Clock(Act[int]):
     """Read the database's clock, in microseconds."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Act["list[tuple[int, Row, list[EventRow]]]"]):
     """Read rows with their events in the order they were written, for verification."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from tallystick._acts import (
@@ -27,6 +27,7 @@ from tallystick._model import Guarantee, Row, Status
 from tallystick._rules import UNSURE, dropped_at, lapsed, quiet_until
 from tallystick._undoing._acts import Turn
 from tallystick._undoing._tools import RESUMABLE, RUN
+from tallystick._values import Value
 from tallystick._vault import is_sealed, sealed_digest
 
 GENESIS = b"\0" * 32
@@ -51,8 +52,7 @@ _BACK = {
 _NULL = hashlib.sha256(b"null").digest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(Value):
     """How a deed changes a row: columns, one event, and the inbox."""
 
     columns: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -251,8 +251,7 @@ def ask_again(row: Row, act: AskAgain, now: int) -> Change | None:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vote:
+class Vote(Value):
     """One person's approval in one round."""
 
     by: str

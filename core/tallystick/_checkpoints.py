@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from tallystick._acts import Act
@@ -72,7 +71,6 @@ class Written(NamedTuple):
     data: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PutCheckpoint(Act[Kept]):
     """
     Keep a checkpoint and its new blobs, or replace the one of the same id.
@@ -89,7 +87,6 @@ class PutCheckpoint(Act[Kept]):
     since: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PutWrites(Act[None]):
     """
     Keep what a task wrote; ``replace``: instead of what it wrote before, else beside it.
@@ -102,7 +99,6 @@ class PutWrites(Act[None]):
     replace: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DropThread(Act[int]):
     """Forget a thread, and refuse what its runs still send; how many checkpoints it had."""
 
@@ -111,7 +107,6 @@ class DropThread(Act[int]):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CopyThread(Act[int]):
     """Copy all of a thread to a name, instead of what stood there; how many checkpoints."""
 
@@ -121,7 +116,6 @@ class CopyThread(Act[int]):
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DropCheckpoints(Act[int]):
     """Forget some checkpoints of a thread, their writes, and the blobs that only they named."""
 
@@ -130,7 +124,6 @@ class DropCheckpoints(Act[int]):
     places: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadCheckpoint(Act["tuple[Saved, list[Written]] | None"]):
     """Read one checkpoint, the newest of its namespace without ``id``, and its writes in order."""
 
@@ -139,7 +132,6 @@ class ReadCheckpoint(Act["tuple[Saved, list[Written]] | None"]):
     id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadCheckpoints(Act["list[Saved]"]):
     """
     Read checkpoints, newest first: of a thread, of a run, or all of a tenant.
@@ -156,7 +148,6 @@ class ReadCheckpoints(Act["list[Saved]"]):
     limit: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadThreads(Act["list[tuple[bytes, str]]"]):
     """Read the keys and names of a tenant's threads that have checkpoints, in pages, by key."""
 
@@ -165,14 +156,12 @@ class ReadThreads(Act["list[tuple[bytes, str]]"]):
     limit: int = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadGrave(Act["str | None"]):
     """Read up to which checkpoint a thread was deleted; ``None`` where it was not."""
 
     key: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadWrites(Act["list[Written]"]):
     """Read the writes of some checkpoints of one namespace, in the order they count."""
 
@@ -181,7 +170,6 @@ class ReadWrites(Act["list[Written]"]):
     ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadBlobs(Act["list[Blob]"]):
     """Read pieces of values."""
 
@@ -198,7 +186,6 @@ class Step(NamedTuple):
     metadata: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadLineage(Act["list[Step]"]):
     """
     Read a checkpoint and its ancestors in one namespace, the nearest first.

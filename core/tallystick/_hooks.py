@@ -14,10 +14,11 @@ import logging
 from collections import OrderedDict
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 from tallystick._model import Row
+from tallystick._values import Value
 
 _log = logging.getLogger("tallystick")
 
@@ -36,8 +37,7 @@ class NotYet(Exception):
     """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Details:
+class Details(Value):
     """
     One moment in the life of an effect.
 

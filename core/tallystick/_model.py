@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
+
+from tallystick._values import Value
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -107,8 +109,7 @@ def at(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
+class Effect(Value):
     """
     One intended action and what became of it.
 
@@ -150,8 +151,7 @@ class Effect:
     payload_sealed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(Value):
     """Something out of the ordinary that happened to an effect, chained to the one before."""
 
     key: str
@@ -166,8 +166,7 @@ class Event:
     previous: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InboxItem:
+class InboxItem(Value):
     """Something a person must see: an approval to give, a doubt to resolve, a conflict."""
 
     #: ``approval``, ``in_doubt``, ``conflict`` or ``compensation``
@@ -178,8 +177,7 @@ class InboxItem:
     effect: Effect
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Halt:
+class Halt(Value):
     """A stop that is in force; ``None`` in a field means *any*."""
 
     tenant: str | None
@@ -193,16 +191,14 @@ class Halt:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Damage:
+class Damage(Value):
     """One thing ``Ledger.verify`` found to be untrue."""
 
     key: str
     what: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verification:
+class Verification(Value):
     """What ``Ledger.verify`` looked at and what it found."""
 
     effects: int

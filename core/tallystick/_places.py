@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tallystick._acts import Act
@@ -41,7 +40,6 @@ class Neighbour(NamedTuple):
     places: list[dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbours(Act["list[Neighbour]"]):
     """
     Read the effects of a workflow beside which a call may stand, oldest first.
@@ -54,7 +52,6 @@ class Neighbours(Act["list[Neighbour]"]):
     limit: int = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Adopt(Act[bool]):
     """
     Add a place to an effect: a call there stands for it, too.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-import tenacity
-
 from tallystick._model import Guarantee
+from tallystick._values import Value
 from tallystick.errors import InvalidPolicy
 from tallystick.redaction import Redact
 from tallystick.redaction._rules import redact_of
@@ -32,8 +31,7 @@ Reversibility = Literal["irreversible", "compensable", "reversible"]
 _VERDICTS = ("failed", "retryable", "unknown", "interrupted")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeAnswer:
+class ProbeAnswer(Value):
     """
     What a probe found out: make one with the class methods.
 
@@ -66,8 +64,7 @@ class ProbeAnswer:
         return cls(verdict="conflict", detail=detail)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
+class Retry(Value):
     """
     Try again inside the call, when the attempt certainly did not happen or is safe to repeat.
 
@@ -97,6 +94,8 @@ class Retry:
 
     def pause(self, attempt: int) -> float:
         """Seconds to wait after attempt number *attempt* failed."""
+        import tenacity  # slow, above all beside tornado, and hardly anything is tried again
+
         state = tenacity.RetryCallState(cast("Any", None), None, (), {})
         state.attempt_number = attempt
         growing = tenacity.wait_exponential(
@@ -107,8 +106,7 @@ class Retry:
         return growing(state) + tenacity.wait_random(0, in_seconds(self.jitter))(state)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Approval:
+class Approval(Value):
     """
     A person decides before the effect starts.
 
@@ -153,8 +151,7 @@ class Approval:
             object.__setattr__(self, "wait", seconds(self.wait, "Approval(wait=…)"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(Value):
     """
     How the ledger treats a tool's effects.
 

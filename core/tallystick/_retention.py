@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from tallystick._acts import Act
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Retain(Act["Gone"]):
     """
     Drop the payloads of effects, and the notes of reservations, that were over by ``before``.
@@ -44,7 +42,6 @@ class Stale(NamedTuple):
     workflows: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadStale(Act[Stale]):
     """Look at the next ``limit`` effects, or reservations, and say which have something to lose."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from tallystick._policy import (
@@ -14,14 +13,14 @@ from tallystick._policy import (
     Seconds,
     seconds,
 )
+from tallystick._values import Value
 from tallystick.errors import InvalidPolicy
 
 #: a function, or the name under which one is registered, or ``module:qualname``
 Step = Callable[..., Any] | str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Undo:
+class Undo(Value):
     """
     The plan for undoing an effect, recorded with the effect before it begins.
 

@@ -8,7 +8,6 @@ digest of what was sealed stands beside it where a rule needs it.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import NamedTuple, TypeGuard
 
 from tallystick._acts import Act, Find
@@ -47,14 +46,12 @@ class DataKey(NamedTuple):
     shredded_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PutDataKey(Act[DataKey]):
     """Keep a workflow's key, unless it has one; the one that it has."""
 
     made: DataKey
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadDataKeys(Act["list[DataKey]"]):
     """Read one workflow's key, or a tenant's keys after a scope."""
 
@@ -64,7 +61,6 @@ class ReadDataKeys(Act["list[DataKey]"]):
     limit: int = 500
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Rewrap(Act[bool]):
     """Wrap a workflow's key in another one of the user's; whether it was still in the first."""
 
@@ -74,7 +70,6 @@ class Rewrap(Act[bool]):
     wrapped: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Shred(Act["Shredded"]):
     """Delete a workflow's key for good, unless anything in the workflow is open."""
 
@@ -93,14 +88,12 @@ class Shredded(NamedTuple):
     open: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadRows(Act[list[Row]]):
     """Read rows as they are stored, newest first."""
 
     find: Find
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadItems(Act[list[tuple[str, int, int | None, str, Row]]]):
     """Read the inbox as it is stored, oldest first."""
 

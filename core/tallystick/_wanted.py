@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from tallystick._keys import check_name
 from tallystick._policy import Policy, Seconds, seconds
+from tallystick._values import Value
 from tallystick.errors import InvalidCall
 
 OnFailure = Literal["never", "on_error", "ask"]
@@ -24,8 +24,7 @@ class Unset:
 UNSET: Any = Unset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Value):
     """The options of a run, as they were given."""
 
     input: Any = UNSET

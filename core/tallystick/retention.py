@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
+from tallystick import _values
 
 __all__ = ["Retained"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Retained:
+class Retained(_values.Value):
     """How much lost its payload; with ``dry_run`` how much would."""
 
     #: effects whose arguments, results, facts and error texts went

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import Generation, LLMResult
 
+from tallystick._values import Value
 from tallystick.prices import Usage
 
 #: where an answer says why it ended
@@ -23,8 +23,7 @@ _ENDS = ("finish_reason", "stop_reason", "done_reason", "status")
 _SEARCHES = ("web_search_call", "server_tool_use", "server_tool_call")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class Heard(Value):
     """What an answer, or the part of one that arrived, says about itself."""
 
     usage: Usage | None
@@ -62,8 +61,7 @@ def heard(result: LLMResult, *, alone: bool = True) -> Heard:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(Value):
     """What arrived of an answer that broke off."""
 
     usage: Usage | None = None

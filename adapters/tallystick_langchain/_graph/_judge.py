@@ -10,11 +10,12 @@ behind, by a crash, a retry or time travel, and the call that comes instead take
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, auto
 from typing import Any
 
 from tallystick._places import Neighbour, Verdict
+from tallystick._values import Value
 
 
 class Relation(Enum):
@@ -32,8 +33,7 @@ class Relation(Enum):
 _LEFT = (Relation.LOST, Relation.REPLACED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Level:
+class Level(Value):
     """What is known of the lineage at one level of nested graphs."""
 
     ns: str
@@ -47,8 +47,7 @@ class Level:
     attempt: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(Value):
     """The place of a call, and what has been found out about it."""
 
     call_id: str | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, cast
 
 from tallystick import Ledger
@@ -14,6 +14,7 @@ from tallystick._keys import identify, scope_of
 from tallystick._places import Neighbour, Neighbours, Verdict
 from tallystick._ports import Ports
 from tallystick._replay._play import play_of
+from tallystick._values import Value
 from tallystick.errors import InvalidPolicy, WrongLedger
 from tallystick_langchain._graph._history import Foreign, History
 from tallystick_langchain._graph._judge import Level, Standing, instances, judge, orphaned
@@ -33,8 +34,7 @@ def check_fork(value: Any) -> Fork:
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GraphPlace:
+class GraphPlace(Value):
     """Where a call stands; see :class:`tallystick._places.Place`."""
 
     spot: Spot

@@ -13,18 +13,18 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
+
+from tallystick._values import Value
 
 _LIST: Any = list
 #: runs whose token is remembered
 _RUNS = 2000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spot:
+class Spot(Value):
     """Where in a graph a call is made."""
 
     thread: str | None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from tallystick._acts import Act, EventRow
@@ -55,7 +54,6 @@ class Numbered(NamedTuple):
     record: Record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Records(Act["list[Numbered]"]):
     """
     Read effects with all that belongs to them, in the order they were written.
@@ -75,14 +73,12 @@ class Records(Act["list[Numbered]"]):
     stored: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Known(Act["list[Record]"]):
     """Read the effects that have these keys, whosever they are; without votes and questions."""
 
     keys: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PutRecords(Act["list[bytes]"]):
     """Insert effects with all that belongs to them; the keys of those that are taken already."""
 

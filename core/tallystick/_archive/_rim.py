@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any, Final, NamedTuple
 
 from tallystick._archive._acts import Record
@@ -44,6 +43,8 @@ class Seal(NamedTuple):
 
 def header_line(header: Header) -> bytes:
     """The first line."""
+    from importlib.metadata import version  # slow, and only needed here
+
     said = {name: value for name, value in header._asdict().items() if value is not None}
     if not header.opened:
         del said["opened"]

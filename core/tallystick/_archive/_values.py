@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from tallystick._values import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exported:
+class Exported(Value):
     """What an archive holds."""
 
     effects: int
@@ -17,8 +16,7 @@ class Exported:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
+class Loaded(Value):
     """What became of the effects of an archive."""
 
     #: in the archive
@@ -37,8 +35,7 @@ class Loaded:
     in_doubt: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sealed:
+class Sealed(Value):
     """One seal. Keep ``root`` elsewhere: it tells whether the last seals of a file were removed."""
 
     #: 1 for the first one in the file

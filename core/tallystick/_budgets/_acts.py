@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tallystick._acts import Act, Claim, Found, Settle, Settled, Start
@@ -101,7 +100,6 @@ class Reserved(NamedTuple):
     now: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Reserve(Act[Reserved]):
     """Reserve in every line or in none; with ``claim`` or ``start``, only if that is granted."""
 
@@ -125,7 +123,6 @@ class Reserve(Act[Reserved]):
         return tuple([demand.line for demand in self.demands])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Reckon(Act["Reservation | None"]):
     """Say what became of a reservation; the row afterwards. What was settled stays as it was."""
 
@@ -144,7 +141,6 @@ class Reckon(Act["Reservation | None"]):
     lines: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SettleHeld(Act[Settled]):
     """Record the outcome of an effect that holds a reservation, and what becomes of that."""
 
@@ -157,7 +153,6 @@ class SettleHeld(Act[Settled]):
         return self.settle.key
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PutTerms(Act[Known]):
     """Declare a budget, or declare it anew; its lines keep what is charged to them."""
 
@@ -166,7 +161,6 @@ class PutTerms(Act[Known]):
     by: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Raise(Act["Figures | None"]):
     """Raise one line's limit, for its window or for good; once for each ``id``."""
 
@@ -181,7 +175,6 @@ class Raise(Act["Figures | None"]):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Reprice(Act[bool]):
     """Put another cost in the place of a settled call's, if it is still ``was``."""
 
@@ -192,26 +185,22 @@ class Reprice(Act[bool]):
     price: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PutAlert(Act[bool]):
     """Remember that somebody should hear of something; whether it is new."""
 
     alert: Alert
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Told(Act[None]):
     """Remember that the listeners heard of an alert."""
 
     id: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Overdue(Act[bool]):
     """Read whether any reservation is held beyond its time."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadTerms(Act["tuple[int, list[Known]]"]):
     """Read one tenant's budgets by name, or the standing ones, or all; and the version of those."""
 
@@ -230,7 +219,6 @@ class LineState(NamedTuple):
     ends: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadLines(Act[list[LineState]]):
     """Read the lines of budgets, of all or of some."""
 
@@ -238,7 +226,6 @@ class ReadLines(Act[list[LineState]]):
     names: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadReservations(Act[list[Reservation]]):
     """Read reservations, newest first."""
 
@@ -254,7 +241,6 @@ class ReadReservations(Act[list[Reservation]]):
     limit: int = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadCosts(Act[list[tuple[Any, ...]]]):
     """Add up what was spent, by one column or by day."""
 
@@ -264,7 +250,6 @@ class ReadCosts(Act[list[tuple[Any, ...]]]):
     until: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadAlerts(Act[list[Alert]]):
     """Read alerts, oldest first; ``untold`` only what nobody heard of."""
 
@@ -273,7 +258,6 @@ class ReadAlerts(Act[list[Alert]]):
     limit: int = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadBooks(Act[dict[tuple[bytes, int], tuple[Weight, Weight]]]):
     """Read for each row of each line what is charged to it, and what its reservations weigh."""
 
@@ -288,7 +272,6 @@ class SessionState(NamedTuple):
     nanos: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadSession(Act[SessionState]):
     """Read what a session has used."""
 

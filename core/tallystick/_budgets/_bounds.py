@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 from tallystick._budgets._amounts import Metric
 from tallystick._budgets._rules import Refusal
 from tallystick._budgets._terms import Terms
 from tallystick._model import at
+from tallystick._values import Value
 from tallystick.errors import BudgetError, UnpricedModel
 from tallystick.prices import PriceBook
 
@@ -16,8 +16,7 @@ from tallystick.prices import PriceBook
 _AHEAD = timedelta(minutes=10)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelRequest:
+class ModelRequest(Value):
     """
     What is known of a model call before it is made.
 

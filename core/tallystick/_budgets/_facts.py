@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from tallystick._values import Value
 
 #: how a fact among the arguments begins
 ARGS = "args."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(Value):
     """
     What is known of a call: ``tool``, ``risk``, ``workflow``, ``session``, ``model``,
     ``provider``, the labels around it, and as ``args.…`` its arguments, by a path of dots.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from tallystick._values import Value
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetLine:
+
+class BudgetLine(Value):
     """
     One metric of a budget, for one set of ``per`` values, in the window that is now.
 
@@ -46,8 +46,7 @@ class BudgetLine:
         return self.charged > self.limit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReservationView:
+class ReservationView(Value):
     """What was reserved for one call, and what became of it."""
 
     #: in hex; an effect's reservation has the effect's key
@@ -74,8 +73,7 @@ class ReservationView:
     settled_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CostLine:
+class CostLine(Value):
     """What one model, tool, workflow, session or day has cost."""
 
     what: str
@@ -89,8 +87,7 @@ class CostLine:
     open: Decimal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Repriced:
+class Repriced(Value):
     """A call that costs something else by another price book."""
 
     key: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple, cast, get_args
 
@@ -13,6 +13,7 @@ from tallystick._budgets._amounts import Metric, shown, units
 from tallystick._budgets._facts import Facts, as_text
 from tallystick._budgets._windows import FOREVER, Window, window_of
 from tallystick._keys import VERSION, check_name, hashed, is_a
+from tallystick._values import Value
 from tallystick.errors import BudgetError, InvalidCall
 
 OnExceed = Literal["deny", "ask", "warn", "downgrade"]
@@ -37,8 +38,7 @@ def line_id(tenant: str, name: str, metric: str, label: str) -> bytes:
     return hashed(VERSION, b"line", *(part.encode() for part in parts))[:16]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class Terms(Value):
     """A budget as it was declared; limits are in the units of :mod:`._amounts`."""
 
     name: str

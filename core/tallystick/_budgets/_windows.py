@@ -7,11 +7,11 @@ are microseconds since 1970 by the database's clock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from tallystick._values import Value
 from tallystick.errors import InvalidCall
 
 Kind = Literal["total", "hour", "day", "week", "month", "rolling"]
@@ -24,8 +24,7 @@ PIECES = 60
 _LONGEST = timedelta(days=3660)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class Window(Value):
     """The stretch of time that a limit holds for."""
 
     kind: Kind = "total"

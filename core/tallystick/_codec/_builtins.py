@@ -5,7 +5,6 @@ from __future__ import annotations
 import pathlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from fractions import Fraction
@@ -14,12 +13,12 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from tallystick._codec._classes import Unfit
+from tallystick._values import Value
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class Kind(Value):
     """How values of exactly *type* become data (of any encodable kind), and come back."""
 
     name: str

@@ -22,12 +22,12 @@ from tallystick._codec._models import (
     read_model,
     read_root,
 )
+from tallystick._values import Value
 
 Parts = dict[str, Any]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(Value):
     """
     One kind of class: how its values come apart, and together again.
 

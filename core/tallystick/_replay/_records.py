@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from tallystick._acts import Act
@@ -33,7 +32,6 @@ class Record(NamedTuple):
         return (*self.within, bytes.fromhex(undoes)) if _KEY.fullmatch(undoes) else self.within
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadRecords(Act[list[Record]]):
     """Read the effects of a workflow in the order in which they were asked for."""
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
 from tallystick._acts import Act, Decided
 from tallystick._model import Row
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Turn(Act[Decided]):
     """
     Take an effect one step back: to compensating, compensated or compensation_failed.
@@ -29,7 +28,6 @@ class Turn(Act[Decided]):
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadPlans(Act["list[Planned]"]):
     """
     Read the effects of a workflow with their plans, in the order in which they were written.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
+
+from tallystick._values import Value
 
 #: what is left for somebody to do
 _LEFT = ("undoable", "failed", "missing", "in_doubt", "waiting", "refused")
@@ -15,16 +16,14 @@ _STAYS = ("kept", *_LEFT)
 _GROUPS = ("done", "withdrawn", *_STAYS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frozen:
+class Frozen(Value):
     """A scope in which nothing starts but what undoes; ``None`` means *any*."""
 
     tool: str | None = None
     workflow: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Affected:
+class Affected(Value):
     """One effect, what is known of undoing it, and why it is where it is."""
 
     #: in hex
@@ -48,8 +47,7 @@ class Affected:
     dependents: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Containment:
+class Containment(Value):
     """
     What was chosen to be contained, and what came of it, the newest first.
 

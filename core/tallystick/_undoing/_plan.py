@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from tallystick._codec import decode, encode
@@ -12,6 +11,7 @@ from tallystick._model import Guarantee, Row, Status
 from tallystick._policy import Approval, Policy, Retry, in_seconds
 from tallystick._undo import Undo
 from tallystick._undoing._names import Names, importable
+from tallystick._values import Value
 from tallystick.errors import LedgerError
 
 #: what of a policy is plain data
@@ -19,8 +19,7 @@ _PLAIN = ("quiet", "key_lifetime", "timeout", "wait", "risk", "cost")
 _RETRY = ("initial", "maximum", "jitter", "within")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Value):
     """How an effect is undone, as it was recorded."""
 
     #: names of compensations, in the order in which they run

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from tallystick._model import Status
+from tallystick._values import Value
 
 #: what is left to do for somebody
 OPEN = ("failed", "missing", "in_doubt", "waiting")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Undone:
+class Undone(Value):
     """One effect, and why it is where it is in a :class:`Compensation`."""
 
     #: of the effect that was to be undone, in hex
@@ -25,8 +25,7 @@ class Undone:
     residue: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compensation:
+class Compensation(Value):
     """
     How far a workflow is undone.
 
@@ -56,8 +55,7 @@ class Compensation:
         return tuple(one.key for one in getattr(self, name))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UndoPlan:
+class UndoPlan(Value):
     """
     How an effect can be undone: the plan that was recorded before it began, and what is so now.
 
@@ -108,8 +106,7 @@ class RunStatus(StrEnum):
 _FINISHED = (RunStatus.SUCCEEDED, RunStatus.COMPENSATED, RunStatus.CANCELLED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Value):
     """One run of a workflow, as it is recorded."""
 
     #: the workflow's name

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final, Literal
 
+from tallystick._values import Value
 from tallystick.clients._endpoints import Dialect, tier_of
 from tallystick.clients._json import is_array, is_object
 from tallystick.prices import Usage
@@ -35,8 +35,7 @@ _INCIDENTAL: Final = frozenset(
 _FRAME: Final = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Value):
     """What becomes of a reservation."""
 
     act: Literal["settle", "leave", "release"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 from tallystick._canonical import digest
+from tallystick._values import Value
 from tallystick.clients._endpoints import (
     CHAT,
     COMPLETIONS,
@@ -25,8 +25,7 @@ from tallystick.prices import PriceBook, input_bound
 Body = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Value):
     """One request for a model, as far as it can be understood."""
 
     dialect: Dialect | None

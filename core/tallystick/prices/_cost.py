@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context, Decimal, Inexact
 from typing import Any
 
+from tallystick._values import Value
 from tallystick.errors import InvalidCall
 from tallystick.prices._usage import BUCKETS, INPUT, OUTPUT, Usage
 
@@ -36,8 +37,7 @@ _SIDES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class Cost(Value):
     """
     What a usage costs, and why.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from tallystick._values import Value
 from tallystick.errors import InvalidCall
 from tallystick.prices import _normal
 
@@ -15,8 +15,7 @@ OUTPUT = ("output", "reasoning", "output_audio")
 BUCKETS = (*INPUT, *OUTPUT, "web_searches", "requests")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(Value):
     """
     What one model call, or a sum of them, consumed.
 

@@ -7,6 +7,7 @@ it is long, and none takes long because it was made to.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,28 +17,25 @@ from tallystick.redaction._numbers import cards, ibans
 Spans = Iterable[tuple[int, int]]
 
 #: each begins with letters of its own, which is what makes looking for it quick
-_TOKENS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"sk-[A-Za-z0-9_-]{20,}",  # OpenAI, Anthropic and those who do as they do
-        r"AKIA[0-9A-Z]{16}",
-        r"ASIA[0-9A-Z]{16}",
-        r"AIza[0-9A-Za-z_-]{35}",
-        r"gh[oprsu]_[A-Za-z0-9]{36,}",
-        r"github_pat_[A-Za-z0-9_]{22,}",
-        r"glpat-[A-Za-z0-9_-]{20,}",
-        r"xox[abceoprs]-[A-Za-z0-9-]{10,}",
-        r"xapp-[A-Za-z0-9-]{10,}",
-        r"hooks\.slack\.com/services/[A-Za-z0-9/]{20,}",
-        r"sk_live_[A-Za-z0-9]{10,}",
-        r"sk_test_[A-Za-z0-9]{10,}",
-        r"rk_live_[A-Za-z0-9]{10,}",
-        r"rk_test_[A-Za-z0-9]{10,}",
-        r"whsec_[A-Za-z0-9+/=]{16,}",
-        r"hf_[A-Za-z0-9]{30,}",
-        r"npm_[A-Za-z0-9]{36}",
-        r"pypi-[A-Za-z0-9_-]{50,}",
-    )
+_TOKENS = (
+    r"sk-[A-Za-z0-9_-]{20,}",  # OpenAI, Anthropic and those who do as they do
+    r"AKIA[0-9A-Z]{16}",
+    r"ASIA[0-9A-Z]{16}",
+    r"AIza[0-9A-Za-z_-]{35}",
+    r"gh[oprsu]_[A-Za-z0-9]{36,}",
+    r"github_pat_[A-Za-z0-9_]{22,}",
+    r"glpat-[A-Za-z0-9_-]{20,}",
+    r"xox[abceoprs]-[A-Za-z0-9-]{10,}",
+    r"xapp-[A-Za-z0-9-]{10,}",
+    r"hooks\.slack\.com/services/[A-Za-z0-9/]{20,}",
+    r"sk_live_[A-Za-z0-9]{10,}",
+    r"sk_test_[A-Za-z0-9]{10,}",
+    r"rk_live_[A-Za-z0-9]{10,}",
+    r"rk_test_[A-Za-z0-9]{10,}",
+    r"whsec_[A-Za-z0-9+/=]{16,}",
+    r"hf_[A-Za-z0-9]{30,}",
+    r"npm_[A-Za-z0-9]{36}",
+    r"pypi-[A-Za-z0-9_-]{50,}",
 )
 _WORD = re.compile(r"\w")
 _JWT = re.compile(r"eyJ[\w-]+(?:\.[\w-]+)*")
@@ -68,8 +66,14 @@ class Detector:
     find: Callable[[str], Spans]
 
 
+@functools.cache
+def _tokens_compiled() -> tuple[re.Pattern[str], ...]:
+    """Not at import: compiling them takes long, and few processes redact."""
+    return tuple([re.compile(pattern) for pattern in _TOKENS])
+
+
 def _tokens(text: str) -> Iterator[tuple[int, int]]:
-    for pattern in _TOKENS:
+    for pattern in _tokens_compiled():
         for found in pattern.finditer(text):
             if not found.start() or not _WORD.match(text[found.start() - 1]):
                 yield found.span()

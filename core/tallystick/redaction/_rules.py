@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import Any, TypeGuard
 
+from tallystick._values import Value
 from tallystick.errors import InvalidPolicy
 from tallystick.redaction._detectors import DETECTORS, Detector
 
@@ -32,8 +33,7 @@ def path_of(text: str) -> Path:
     return tuple(steps)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Redact:
+class Redact(Value):
     """
     What is left out of what is recorded about a tool.
 
@@ -82,8 +82,7 @@ class Redact:
         return bool(self.args or self.result or self.detectors)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Redaction:
+class Redaction(Value):
     """
     What a whole ledger leaves out: ``Ledger(…, redact=Redaction(detect=True))``.
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import field, replace
 from typing import Any, cast
 
+from tallystick._values import Value
 from tallystick.errors import InvalidPolicy
 from tallystick.runaway._checks import check_action
 from tallystick.runaway._pace import BurnRate
@@ -16,8 +17,11 @@ from tallystick.runaway._values import Action, Call, Finding, Rule
 _TAIL = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Runaway:
+def _usual() -> tuple[Rule, ...]:
+    return (Repeats(), Cycles(), BurnRate(), NoProgress())
+
+
+class Runaway(Value):
     """
     How a ledger recognises a session that has run away, and what it does then.
 
@@ -43,7 +47,7 @@ class Runaway:
     tallystick.errors.InvalidPolicy: Runaway(action='explode'): one of 'warn', 'ask', 'stop'
     """
 
-    rules: tuple[Rule, ...] = (Repeats(), Cycles(), BurnRate(), NoProgress())
+    rules: tuple[Rule, ...] = field(default_factory=_usual)
     action: Action = "warn"
     ignore: tuple[str, ...] = ()
 

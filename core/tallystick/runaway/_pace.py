@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 
+from tallystick._values import Value
 from tallystick.runaway._checks import NANOS, in_nanos, in_seconds, named, positive, whole
 from tallystick.runaway._values import Action, Call, Finding
 
@@ -20,8 +20,7 @@ _TAIL = 64
 _PAID = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BurnRate:
+class BurnRate(Value):
     """
     Too much money, or too many calls, in too little time.
 
@@ -141,8 +140,7 @@ is doing, use a cheaper model, or stop
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Growth:
+class Growth(Value):
     """
     Requests that grow and grow: *times* growth ratios above *ratio* among *window* model calls.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from tallystick._values import Value
 from tallystick.runaway._checks import named, whole
 from tallystick.runaway._values import Action, Call, Finding
 
@@ -13,8 +13,7 @@ from tallystick.runaway._values import Action, Call, Finding
 _KINDS = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Repeats:
+class Repeats(Value):
     """
     The same request got the same answer, *times* in a row.
 
@@ -58,8 +57,7 @@ class Repeats:
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cycles:
+class Cycles(Value):
     """
     The same two to *period* different calls, with the same answers, *times* in turn.
 
@@ -118,8 +116,7 @@ class Cycles:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoProgress:
+class NoProgress(Value):
     """
     *steps* answers, and none among them that was new.
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, Protocol
+
+from tallystick._values import Value
 
 Kind = Literal["model", "tool"]
 #: tell somebody, hold the session for a person, or end it
 Action = Literal["warn", "ask", "stop"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Value):
     """
     One recorded model call or tool call of a session.
 
@@ -34,8 +35,7 @@ class Call:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Value):
     """
     A session seems to have run away.
 
