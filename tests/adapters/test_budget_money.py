@@ -196,15 +196,15 @@ def test_a_stream_may_be_collected_in_the_middle_of_a_transaction(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collects = [False]
-    run = SqliteTx.run
+    straight = SqliteTx.straight
 
-    def collecting(self: Any, name: str, /, **params: Any) -> Any:
+    def collecting(self: Any, name: str, /, *values: Any) -> Any:
         if collects[0]:
             collects[0] = False
             gc.collect()
-        return run(self, name, **params)
+        return straight(self, name, *values)
 
-    monkeypatch.setattr(SqliteTx, "run", collecting)
+    monkeypatch.setattr(SqliteTx, "straight", collecting)
     with Ledger(f"sqlite:///{tmp_path}/ledger.db", create=True) as ledger:
         ledger.budget(LINE, tokens=1_000_000)
         config: Any = {"callbacks": [BudgetCallback(ledger, LINE)]}

@@ -168,7 +168,8 @@ _SAID: dict[str, tuple[str, ...]] = {
         "memory | _budget_scripts._again | act.claim is None -> True",
     ),
     "nothing moved, nothing locked, nothing counted; the test saves the writing": (
-        "memory | _budget_reckoning._charge | difference == Weight() -> False",
+        "memory | _budget_reckoning._charge | difference == _NOTHING -> False",
+        "memory | _till.Till.charge | reached -> True",
         "memory | _till.Till.lock | wanted -> True",
         "memory | _till.lock | lines -> True",
         "memory | _till.Till.close | more != _NOTHING -> True",
@@ -181,6 +182,8 @@ _SAID: dict[str, tuple[str, ...]] = {
     ),
     "read or written once more, with the same outcome": (
         "memory | _till.Till.standing | tenant not in self._standing -> True",
+        "memory | _till.Till.standing | tenant in self._standing -> True",
+        "memory | _till.Till.standing | tenant in self._standing -> False",
         "memory | _till.Till.count | (tenant, name) not in self._sessions -> True",
         "memory | _till.Till.version | line is None -> True",
         "memory | _till.Till._line | id_ not in self._lines -> True",

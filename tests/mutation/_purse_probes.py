@@ -76,9 +76,11 @@ class Purse:
 
     def row(self, id_: bytes, slot: int = 0, **other: Any) -> spending.Reservation:
         """A reservation that is about to be made."""
-        said: dict[str, Any] = {"kind": "manual", "what": "x", "nonce": id_[:16], **other}
-        holder = said.pop("holder", self.s.rig.holder(slot))
-        return budgets.blank(id_=id_, tenant=self.tenant, holder=holder, **said)
+        holder = self.s.rig.holder(slot)
+        blank = budgets.blank(
+            id_=id_, tenant=self.tenant, kind="manual", what="x", holder=holder, nonce=id_[:16]
+        )
+        return blank._replace(**other)
 
     def a_hold(self, name: str, *wanted: Any, **other: Any) -> spending.Reserve:
         """A reservation by hand."""
