@@ -29,8 +29,12 @@ _SAID: dict[str, tuple[str, ...]] = {
         "postgres | plans | e.scope = ? -> true",
         "postgres | plans | e.workflow = ? -> true",
     ),
+    "what is looked up again is what it was; the test saves the look": (
+        "memory | _retention_scripts.Closed.__call__ | found is None -> True",
+    ),
     "a plan that is nothing is none; the test saves an entry": (
         "memory | _memory.MemoryTx._claim | c.undo is not None -> True",
+        "memory | _archive_memory.MemoryArchive._put_record | record.undo is not None -> True",
     ),
     "awaiting what is awaited changes nothing; the test saves the write": (
         "memory | _memory.MemoryTx.await_ | not row.awaited -> True",

@@ -13,6 +13,8 @@ from tallystick import _changes as changes
 from tallystick import _points
 from tallystick import _rules as rules
 from tallystick._keys import halts_chain, scope_of
+from tallystick._policy import Approval, Policy
+from tallystick._undo import Undo
 from tallystick.errors import DamagedRecord, LedgerError
 from tallystick.stores._budget_tx import Overtaken
 from tallystick.stores._tx import SqlTx
@@ -945,6 +947,22 @@ def callers_know_what_a_claim_met(s: Scene) -> None:
     assert not rules.lapsed(pending, 5)
     assert not rules.lapsed(row, 10**18)
     assert rules.quiet_until(row._replace(quiet=4)) == 5
+
+
+@probe("memory")
+def what_cannot_be_taken_back_enough_is_asked_about(s: Scene) -> None:
+    plans = (None, Undo(steps="undo"), Undo(steps="undo", reversibility="reversible"))
+    approvals = {
+        Approval(): 0,
+        Approval(min_reversibility="compensable"): 1,
+        Approval(min_reversibility="reversible"): 2,
+    }
+    for approval, asked in approvals.items():
+        policies = [Policy(approval=approval, compensate=plan) for plan in plans]
+        said = [rules.too_final(policy, undoing=False) for policy in policies]
+        assert [bool(why) for why in said] == [n < asked for n in range(3)]
+        assert not any(rules.too_final(policy, undoing=True) for policy in policies)
+    assert rules.too_final(Policy(approval=True), undoing=False) == ""
 
 
 # -- what people see -------------------------------------------------------------------------------

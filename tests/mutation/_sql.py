@@ -165,10 +165,20 @@ class SqlMutant(NamedTuple):
         """While this is open, the statement is executed without the predicate."""
 
         def rewrite(sql: str) -> str:
-            return cuts(sql)[self.number].of(sql) if family(sql) == self.statement else sql
+            return _weakened(sql, cuts(sql)[self.number]) if family(sql) == self.statement else sql
 
         with rewriting(rewrite):
             yield
+
+
+def _weakened(sql: str, cut: Cut) -> str:
+    """The statement without the predicate, and with its numbered parameters, which are counted."""
+    lost = re.findall(r"\?\d+", sql[cut.start : cut.end])
+    word = {"true": "OR", "false": "AND"}.get(cut.instead)
+    if not lost or word is None:
+        return cut.of(sql)
+    kept = f" {word} ".join([cut.instead, *(f"{parameter} IS NULL" for parameter in lost)])
+    return cut._replace(instead=f"({kept})").of(sql)
 
 
 def _said(sql: str, cut: Cut) -> str:

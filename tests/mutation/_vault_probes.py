@@ -25,6 +25,7 @@ from tallystick._vault import (
 from tests.model._rigs import key_of
 from tests.mutation._scene import EDIT, Scene
 from tests.mutation._tx import transaction
+from tests.mutation._undo_probes import Hand
 
 KEY = b"k" * 60
 
@@ -130,6 +131,14 @@ def a_workflow_is_shredded_once_nothing_in_it_is_open(s: Scene) -> None:
     s.sound()
 
 
+def what_a_person_said_stays_is_not_open_any_more(s: Scene) -> None:
+    _put(s)
+    Hand(s).in_status("stays", "compensation_failed")
+    assert _apply(s, _a_shredding(s)) == Shredded(True, False, 1)
+    assert s.rig.stores[0].apply([s.a_resolution("stays", "failed")]).answers[0].refusal is None
+    assert _apply(s, _a_shredding(s)) == Shredded(True, True, 0)
+
+
 def what_a_group_did_to_the_keys_is_taken_back_with_it(s: Scene) -> None:
     _put(s)
     bad: Any = "nonsense"
@@ -173,6 +182,7 @@ PLAYS = (
     keys_are_read_page_by_page_and_by_tenant,
     a_key_is_wrapped_anew_once,
     a_workflow_is_shredded_once_nothing_in_it_is_open,
+    what_a_person_said_stays_is_not_open_any_more,
     what_a_group_did_to_the_keys_is_taken_back_with_it,
     a_sealed_edit_says_its_own_digest,
     rows_are_read_as_they_are_stored,

@@ -598,7 +598,8 @@ WRONG: dict[type[Any], dict[str, list[Any]]] = {
         "within": NO_DURATION,
     },
     Approval: {
-        "when": ["always", None, 1],
+        "when": ["always", 1],
+        "min_reversibility": ["certain", "irreversible", "", 1, True],
         "expires": [*NO_DURATION, None],
         "quorum": [0, -1, 1.5, "2", True, None],
         "wait": NO_DURATION,

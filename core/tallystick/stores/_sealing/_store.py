@@ -175,10 +175,16 @@ class SealedStore:
         if isinstance(act, acts.Find):
             return [effect_of(self.answer(row)) for row in self._store.read(ReadRows(find=act))]
         answer: Any = self._store.read(act)
+        if self._is_shown(act):
+            return answer
         opens = self._opens.get(kind)
         if opens is None:
             return self.answer(answer)
         return answer if getattr(act, "stored", False) else [*map(opens, answer)]
+
+    def _is_shown(self, act: Any) -> bool:
+        """Whether one effect's plan is looked at, which is no secret, by whoever has no key."""
+        return isinstance(act, ReadPlans) and act.key is not None and self.sealer.keyring is None
 
     def _planned(self, found: Planned) -> Planned:
         row = self.sealer.needed(found.row)
