@@ -10,6 +10,7 @@ from tallystick._policy import Policy
 from tallystick.errors import InvalidCall, InvalidPolicy
 
 _NO_NAME = "register it under a name, @ledger.compensation('refund'), or move it to a module"
+_SCRIPT = ", which is another program: run the one that recorded it, or register a name there"
 
 
 class Unfindable(Exception):
@@ -81,7 +82,7 @@ def _present(name: str, module: str, path: str) -> Callable[..., Any]:
         )
     found = _walk(sys.modules[module], path)
     if not callable(found):
-        raise Unfindable(f"{module} has no function {path} here")
+        raise Unfindable(f"{module} has no function {path} here{_SCRIPT * (module == '__main__')}")
     return cast("Callable[..., Any]", found)
 
 
