@@ -62,6 +62,7 @@ bench: $(DEV) ## measure
 	$(PY) -m tests.bench.budgets
 	$(PY) -m tests.bench.agents
 	$(PY) -m tests.bench.replays
+	$(PY) -m tests.bench.archives --effects 100000
 
 docs: $(DEV) ## run what README, docstrings and examples print
 	$(PY) -m pytest $(DOCS_TESTS) $(PYTEST_ARGS)
