@@ -359,7 +359,7 @@ class PostgresStore(ServerStore[psycopg.Connection[Any], PostgresTx]):
         if ok is not None:
             return _scripts.settle(self._tx(db), act, ok, touched)
         with db.transaction():
-            return _scripts.settle(self._tx(db), act, None, touched)
+            return _scripts.settle_apart(self._tx(db), act, touched)
 
     def publish(self, keys: Sequence[bytes]) -> None:
         try:

@@ -129,6 +129,13 @@ def settle(tx: Tx, act: acts.Settle, matched: bool | None, touched: Touched) -> 
     return acts.Settled("late" if late else "fenced", apply(tx, row, change, touched))
 
 
+def settle_apart(tx: Tx, act: acts.Settle, touched: Touched) -> acts.Settled:
+    """As :func:`settle` where nothing matched, in a transaction that does nothing else."""
+    settled = settle(tx, act, None, touched)
+    _till.close(tx)
+    return settled
+
+
 def settle_held(tx: Tx, act: spending.SettleHeld, touched: Touched) -> acts.Settled:
     """Record an outcome and what becomes of the reservation, in one transaction."""
     _till.till_of(tx).lock(act.lines)
