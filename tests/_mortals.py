@@ -22,10 +22,10 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NoReturn
 
 from tallystick import Ledger, Status, _points
 from tallystick.testing import Witness
+from tests._pack import forked
 from tests._storms import StoreName, arguments, chosen, ground, kill
 
 #: seconds that one process may take
@@ -164,22 +164,15 @@ class Storm:
 
 
 def _fork(camp: Camp, body: Callable[[], None]) -> int:
-    sys.stdout.flush()
-    pid = os.fork()
-    if pid == 0:
-        _be(camp, body)
-    return pid
-
-
-def _be(camp: Camp, body: Callable[[], None]) -> NoReturn:
-    signal.alarm(int(PATIENCE))  # whatever hangs ends here, and is seen
-    try:
+    def live() -> None:
+        signal.alarm(int(PATIENCE))  # whatever hangs ends here, and is seen
         body()
-        os._exit(0)
-    except BaseException:  # noqa: BLE001 - nothing may return into the storm
+
+    def tell(_: BaseException) -> None:
         with (camp.folder / "odd").open("a", encoding="utf-8") as odd:
             odd.write(traceback.format_exc())
-    os._exit(1)
+
+    return forked(live, tell)
 
 
 def _waited(pid: int) -> int:

@@ -10,11 +10,16 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
-from tests._storms import kill
+from tests._storms import StoreName, kill
+from tests._urls import LEASED
 
 
 class Pack:
-    """Some workers at a time; of those that are struck *stops* are stopped, for *past* seconds."""
+    """
+    Some workers at a time; of those that are struck a share of *stops* is stopped.
+
+    Where workers hold leases they are stopped for longer than their *lease*.
+    """
 
     def __init__(
         self,
@@ -23,14 +28,15 @@ class Pack:
         chance: random.Random,
         *,
         stops: float,
-        past: float,
+        store: StoreName,
+        lease: float,
     ) -> None:
         self.kills = 0
         self.stops = 0
         self._born = born
         self._chance = chance
         self._share = stops
-        self._past = past
+        self._past = lease + 0.2 if store in LEASED else 0.05
         self._workers = [born() for _ in range(size)]
         self._stopped: dict[int, float] = {}
 
@@ -62,18 +68,19 @@ class Pack:
                 del self._stopped[pid]
 
 
-def forked(live: Callable[[], None], saw: Callable[..., None]) -> int:
-    """A child that lives until it is killed; what it dies of otherwise is told to *saw*."""
+def forked(live: Callable[[], None], tell: Callable[[BaseException], None]) -> int:
+    """A child that lives, and ends with 0; what ends it otherwise is told, and it ends with 1."""
     sys.stdout.flush()
     pid = os.fork()
     if pid == 0:
-        _live(live, saw)
+        _live(live, tell)
     return pid
 
 
-def _live(live: Callable[[], None], saw: Callable[..., None]) -> NoReturn:
+def _live(live: Callable[[], None], tell: Callable[[BaseException], None]) -> NoReturn:
     try:
         live()
+        os._exit(0)
     except BaseException as error:  # noqa: BLE001 - nothing may return into the storm
-        saw("odd", "process", type(error).__name__, *str(error).split()[:25])
+        tell(error)
     os._exit(1)

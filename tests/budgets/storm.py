@@ -64,6 +64,10 @@ class Camp(NamedTuple):
         os.write(fd, (" ".join(map(str, words)) + "\n").encode())
         os.close(fd)
 
+    def died(self, error: BaseException) -> None:
+        """A process ended that should not have."""
+        self.saw("odd", "process", type(error).__name__, *str(error).split()[:25])
+
     def lines(self, name: str) -> Iterator[list[str]]:
         """All lines of a file."""
         with contextlib.suppress(FileNotFoundError), (self.folder / name).open() as file:
@@ -274,9 +278,11 @@ class Storm:
     def rage(self) -> Report:
         """All of it: the storm, the recovery, the verdict."""
         report, began = self.report, time.monotonic()
-        auditor = forked(lambda: Auditor(self.camp).run(), self.camp.saw)
-        past = LEASE + 0.2 if self.camp.store in LEASED else 0.05
-        pack = Pack(self._worker, report.processes, self.chance, stops=0.15, past=past)
+        auditor = forked(lambda: Auditor(self.camp).run(), self.camp.died)
+        pack = Pack(
+            self._worker, report.processes, self.chance,
+            stops=0.15, store=self.camp.store, lease=LEASE,
+        )  # fmt: skip
         try:
             time.sleep(1.0)
             while pack.kills < self._kills:
@@ -292,7 +298,7 @@ class Storm:
 
     def _worker(self) -> int:
         seed = self.chance.getrandbits(32)
-        return forked(lambda: Worker(self.camp, seed).run(), self.camp.saw)
+        return forked(lambda: Worker(self.camp, seed).run(), self.camp.died)
 
 
 # -- afterwards ---------------------------------------------------------------------------------

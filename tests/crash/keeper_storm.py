@@ -24,13 +24,12 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
 
 from tallystick import Ledger, _points
 from tallystick._archive import _reading, _spool
 from tallystick.seals import new_key
-from tests._storms import StoreName, arguments, chosen, ground, kill, table
-from tests._urls import LEASED
+from tests._pack import Pack, forked
+from tests._storms import StoreName, arguments, chosen, ground, table
 
 from ._keepers import Worker
 from ._keepers_judge import Judge
@@ -51,44 +50,27 @@ class Storm:
         self.camp = camp
         self.report = report
         self.chance = random.Random(seed)
-        self._stopped: dict[int, float] = {}
 
     def rage(self, kills: int, processes: int) -> None:
         """Kill until there are so many kills; the last ones kill everybody."""
-        workers = [self._worker() for _ in range(processes)]
+        pack = Pack(
+            self._worker, processes, self.chance, stops=0.15, store=self.camp.store, lease=LEASE
+        )
         try:
-            while self.report.kills < kills - processes:
+            while pack.kills < kills - processes:
                 time.sleep(0.05 + self.chance.random() * 0.25)
-                self._wake()
-                self._strike(workers)
+                pack.strike()
         finally:
-            for pid in workers:
-                kill(pid)
-                self.report.kills += 1
+            pack.end()
+        self.report.kills, self.report.stops = pack.kills, pack.stops
 
     def _worker(self) -> int:
         seed = self.chance.getrandbits(32)
-        return _fork(self.camp, lambda: Worker(self.camp, seed).run())
+        return self._fork(lambda: Worker(self.camp, seed).run())
 
-    def _strike(self, workers: list[int]) -> None:
-        n = self.chance.randrange(len(workers))
-        pid = workers[n]
-        if self.chance.random() < 0.15 and pid not in self._stopped:
-            os.kill(pid, signal.SIGSTOP)
-            self.report.stops += 1
-            past = LEASE + 0.2 if self.camp.store in LEASED else 0.05
-            self._stopped[pid] = time.monotonic() + past + self.chance.random() * 0.4
-            return
-        self._stopped.pop(pid, None)
-        kill(pid)
-        self.report.kills += 1
-        workers[n] = self._worker()
-
-    def _wake(self) -> None:
-        for pid, due in list(self._stopped.items()):
-            if time.monotonic() >= due:
-                os.kill(pid, signal.SIGCONT)
-                del self._stopped[pid]
+    def _fork(self, body: Callable[[], None]) -> int:
+        world = World(self.camp.folder)
+        return forked(body, lambda error: world.saw("odd", "process", repr(error)))
 
     def imports(self, archive: Path, mirror: str) -> None:
         """Import an archive into an empty ledger, and die at some point of it, again and again."""
@@ -106,28 +88,11 @@ class Storm:
                     _points.arm(listen)
                     ledger.load(archive)
 
-            _, status = os.waitpid(_fork(self.camp, load), 0)
+            _, status = os.waitpid(self._fork(load), 0)
             self.report.import_kills += os.WIFSIGNALED(status)
             with Ledger(mirror, lease=LEASE) as ledger:
                 there = len(ledger.effects(limit=self.report.effects))
             self.report.cut_off += 0 < there < self.report.effects
-
-
-def _fork(camp: Camp, body: Callable[[], None]) -> int:
-    sys.stdout.flush()
-    pid = os.fork()
-    if pid == 0:
-        _be(camp, body)
-    return pid
-
-
-def _be(camp: Camp, body: Callable[[], None]) -> NoReturn:
-    try:
-        body()
-        os._exit(0)
-    except BaseException as error:  # noqa: BLE001 - nothing may return into the storm
-        World(camp.folder).saw("odd", "process", repr(error))
-    os._exit(1)
 
 
 def storm(store: StoreName, kills: int, processes: int, seed: int) -> Report:

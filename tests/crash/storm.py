@@ -99,6 +99,10 @@ class World:
             fd = self._files[name] = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.write(fd, (" ".join(map(str, words)) + "\n").encode())
 
+    def died(self, error: BaseException) -> None:
+        """A process ended that should not have."""
+        self.saw("odd", "process", type(error).__name__, *str(error).split()[:25])
+
     def lines(self, name: str) -> Iterator[list[str]]:
         """All lines of a file."""
         with contextlib.suppress(FileNotFoundError), (self.camp.folder / name).open() as file:
@@ -321,8 +325,10 @@ class Storm:
         """All of it: the storm, the recovery, the verdict."""
         report = self.report
         end = self.camp.began + report.seconds
-        past = LEASE + 0.2 if self.camp.store in LEASED else 0.05
-        pack = Pack(self._worker, report.processes, self.chance, stops=0.12, past=past)
+        pack = Pack(
+            self._worker, report.processes, self.chance,
+            stops=0.12, store=self.camp.store, lease=LEASE,
+        )  # fmt: skip
         try:
             while time.monotonic() < end:
                 time.sleep(0.03 + self.chance.random() * 0.25)
@@ -335,7 +341,7 @@ class Storm:
 
     def _worker(self) -> int:
         seed = self.chance.getrandbits(32)
-        return forked(lambda: Worker(self.camp, seed).run(), World(self.camp).saw)
+        return forked(lambda: Worker(self.camp, seed).run(), World(self.camp).died)
 
 
 # -- afterwards ---------------------------------------------------------------------------------

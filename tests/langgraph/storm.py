@@ -33,9 +33,9 @@ import traceback
 from collections.abc import Callable, Generator
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
 
 from tallystick import Ledger
+from tests._pack import forked
 from tests._storms import StoreName, arguments, chosen, ground, kill, table
 from tests._urls import engine_on
 
@@ -83,11 +83,10 @@ class Storm:
         self._workers[slot] = self._fork(lambda: Worker(self.camp, slot, seed).run())
 
     def _fork(self, body: Callable[[], None]) -> int:
-        sys.stdout.flush()
-        pid = os.fork()
-        if pid == 0:
-            _be(self.camp, body)
-        return pid
+        def tell(_: BaseException) -> None:
+            World(self.camp).note("odd", "process", traceback.format_exc()[-500:])
+
+        return forked(body, tell)
 
     def _strike(self) -> None:
         slot = self.chance.choice(sorted(self._workers))
@@ -105,15 +104,6 @@ class Storm:
                     if status:
                         self._begin(slot)
             time.sleep(0.02)
-
-
-def _be(camp: Camp, body: Callable[[], None]) -> NoReturn:
-    try:
-        body()
-        os._exit(0)
-    except BaseException:  # noqa: BLE001 - nothing may return into the storm
-        World(camp).note("odd", "process", traceback.format_exc()[-500:])
-    os._exit(1)
 
 
 # -- the table ----------------------------------------------------------------------------------
